@@ -1,0 +1,311 @@
+//! Nodes, outlets and the graph that a document describes.
+
+use std::collections::HashMap;
+
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use crate::error::{Error, Place, Result};
+use crate::ir::{Document, ElementType, LayerElement, Shape, ShapeDisplay};
+
+/// A node of a graph: an index into its nodes. Nodes of a patch count on from the graph's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub(crate) usize);
+
+/// One output of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OutletId {
+    /// The node.
+    pub node: NodeId,
+    /// Which of its outputs, counted from 0 in port order.
+    pub slot: usize,
+}
+
+impl OutletId {
+    /// The `slot`-th output of `node`.
+    pub fn new(node: NodeId, slot: usize) -> Self {
+        Self { node, slot }
+    }
+}
+
+/// What is known of a tensor before inference.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Fact {
+    /// Element type.
+    pub element: ElementType,
+    /// Dimensions.
+    pub shape: Shape,
+}
+
+impl Fact {
+    /// Pairs an element type with a shape.
+    pub fn new(element: ElementType, shape: Shape) -> Self {
+        Self { element, shape }
+    }
+
+    /// Number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.shape.len()
+    }
+}
+
+impl std::fmt::Display for Fact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.element, ShapeDisplay(&self.shape))
+    }
+}
+
+/// An operation with its attributes, spelled as in the IR.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Op {
+    /// `type` of the layer (`Convolution`).
+    pub kind: String,
+    /// `version` of the layer (`opset1`).
+    pub opset: String,
+    /// Attributes of its `<data>`, in order.
+    pub attributes: Vec<(String, String)>,
+}
+
+impl Op {
+    /// An operation of an operation set, without attributes.
+    pub fn new(kind: &str, opset: &str) -> Self {
+        Self { kind: kind.to_owned(), opset: opset.to_owned(), attributes: Vec::new() }
+    }
+
+    /// With an attribute more.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.attributes.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// With an attribute replaced, where it is there.
+    #[must_use]
+    pub fn replacing(mut self, name: &str, value: impl ToString) -> Self {
+        for (key, text) in &mut self.attributes {
+            if key == name {
+                *text = value.to_string();
+            }
+        }
+        self
+    }
+
+    /// An attribute's text.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// An attribute as a list of integers (`"1, 1"`).
+    pub fn integers(&self, name: &str) -> Option<Vec<i64>> {
+        let text = self.attribute(name)?;
+        text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(|text| text.parse().ok()).collect()
+    }
+
+    /// An attribute as one integer.
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        self.attribute(name)?.trim().parse().ok()
+    }
+
+    /// An attribute as a truth value, `false` where absent.
+    pub fn flag(&self, name: &str) -> bool {
+        matches!(self.attribute(name).map(str::trim), Some("true" | "1" | "True"))
+    }
+}
+
+/// One output of a [`Node`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outlet {
+    /// Type and shape.
+    pub fact: Fact,
+    /// Port id in the file.
+    pub port: u32,
+    /// Tensor names.
+    pub names: Vec<String>,
+}
+
+/// A layer, with its inputs resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Layer id in the file.
+    pub layer: u64,
+    /// Layer name.
+    pub name: String,
+    /// Operation.
+    pub op: Op,
+    /// Where each input comes from, in port order.
+    pub inputs: Vec<OutletId>,
+    /// Outputs in port order.
+    pub outputs: Vec<Outlet>,
+    /// Whether it carries a body (If, Loop, TensorIterator).
+    pub has_body: bool,
+}
+
+impl Node {
+    /// This node, for messages.
+    pub fn place(&self) -> Place {
+        Place { layer: self.name.clone(), kind: self.op.kind.clone(), id: self.layer, port: None }
+    }
+}
+
+/// The graph of a document.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    order: Vec<NodeId>,
+    users: Vec<Vec<NodeId>>,
+}
+
+impl Graph {
+    /// Resolves a document's edges.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] where an edge starts or ends nowhere, an input has none or two, or the
+    /// graph has a cycle.
+    pub fn new(document: &Document) -> Result<Self> {
+        let layers = document.layers();
+        let index: HashMap<u64, usize> = layers.iter().enumerate().map(|(i, layer)| (layer.id, i)).collect();
+        let mut inputs: Vec<Vec<Option<OutletId>>> =
+            layers.iter().map(|layer| vec![None; layer.inputs.len()]).collect();
+        for edge in document.edges() {
+            let fail = |what: String| Error::Xml {
+                path: document.path().to_path_buf(),
+                offset: edge.span.start,
+                message: format!(
+                    "edge from layer {} port {} to layer {} port {}: {what}",
+                    edge.from.0, edge.from.1, edge.to.0, edge.to.1
+                ),
+            };
+            let end = |(layer, port): (u64, u32), output: bool| {
+                let &i = index.get(&layer).ok_or_else(|| fail(format!("there is no layer {layer}")))?;
+                let ports = if output { &layers[i].outputs } else { &layers[i].inputs };
+                let slot = ports.iter().position(|found| found.id == port).ok_or_else(|| {
+                    let side = if output { "output" } else { "input" };
+                    fail(format!("{} has no {side} port {port}", layers[i].place(None)))
+                })?;
+                Ok::<_, Error>((i, slot))
+            };
+            let (from, from_slot) = end(edge.from, true)?;
+            let (to, to_slot) = end(edge.to, false)?;
+            let input = &mut inputs[to][to_slot];
+            if input.replace(OutletId::new(NodeId(from), from_slot)).is_some() {
+                return Err(fail(format!("{} is fed twice", layers[to].place(Some(edge.to.1)))));
+            }
+        }
+        let mut nodes = Vec::with_capacity(layers.len());
+        for (layer, inputs) in layers.iter().zip(inputs) {
+            nodes.push(node(layer, inputs)?);
+        }
+        let order = order(&nodes)?;
+        let mut users = vec![Vec::new(); nodes.len()];
+        for (i, node) in nodes.iter().enumerate() {
+            for input in &node.inputs {
+                users[input.node.0].push(NodeId(i));
+            }
+        }
+        Ok(Self { nodes, order, users })
+    }
+
+    /// Number of nodes.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are no nodes.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// A node of this graph.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// All nodes in file order.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node))
+    }
+
+    /// All nodes, producers before consumers.
+    pub fn order(&self) -> &[NodeId] {
+        &self.order
+    }
+
+    /// Nodes that read an output of `id`, in file order.
+    pub fn users(&self, id: NodeId) -> &[NodeId] {
+        &self.users[id.0]
+    }
+
+    /// What is known of an outlet.
+    pub fn fact(&self, outlet: OutletId) -> &Fact {
+        &self.nodes[outlet.node.0].outputs[outlet.slot].fact
+    }
+
+    /// The node of that layer name, or the one whose output carries that tensor name.
+    pub fn find(&self, name: &str) -> Option<OutletId> {
+        let by_tensor = || {
+            self.nodes().find_map(|(id, node)| {
+                let slot = node.outputs.iter().position(|outlet| outlet.names.iter().any(|n| n == name))?;
+                Some(OutletId::new(id, slot))
+            })
+        };
+        let by_layer = self.nodes().find(|(_, node)| node.name == name && !node.outputs.is_empty());
+        by_layer.map(|(id, _)| OutletId::new(id, 0)).or_else(by_tensor)
+    }
+
+    /// The model's outputs: what feeds its Results, in file order.
+    pub fn results(&self) -> impl Iterator<Item = (NodeId, OutletId)> {
+        self.nodes()
+            .filter(|(_, node)| node.op.kind == "Result")
+            .filter_map(|(id, node)| Some((id, *node.inputs.first()?)))
+    }
+
+    /// The model's inputs, in file order.
+    pub fn parameters(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes().filter(|(_, node)| node.op.kind == "Parameter")
+    }
+
+    /// A name to show for an outlet: its layer, and the slot where there are several.
+    pub fn label(&self, outlet: OutletId) -> String {
+        let node = self.node(outlet.node);
+        if node.outputs.len() > 1 { format!("{}:{}", node.name, outlet.slot) } else { node.name.clone() }
+    }
+}
+
+fn node(layer: &LayerElement, inputs: Vec<Option<OutletId>>) -> Result<Node> {
+    let mut resolved = Vec::with_capacity(inputs.len());
+    for (input, port) in inputs.into_iter().zip(&layer.inputs) {
+        resolved.push(input.ok_or_else(|| Error::Layer {
+            place: layer.place(Some(port.id)),
+            message: "no edge leads to this input".to_owned(),
+        })?);
+    }
+    let outputs = layer.outputs.iter().map(|port| Outlet {
+        fact: Fact::new(port.precision.unwrap_or(ElementType::Dynamic), port.dims.clone()),
+        port: port.id,
+        names: port.names.clone(),
+    });
+    Ok(Node {
+        layer: layer.id,
+        name: layer.name.clone(),
+        op: Op { kind: layer.kind.clone(), opset: layer.opset.clone(), attributes: layer.data.clone() },
+        inputs: resolved,
+        outputs: outputs.collect(),
+        has_body: layer.has_body,
+    })
+}
+
+fn order(nodes: &[Node]) -> Result<Vec<NodeId>> {
+    let mut graph = DiGraph::<(), ()>::with_capacity(nodes.len(), nodes.len() * 2);
+    let index: Vec<NodeIndex> = nodes.iter().map(|_| graph.add_node(())).collect();
+    for (i, node) in nodes.iter().enumerate() {
+        for input in &node.inputs {
+            graph.add_edge(index[input.node.0], index[i], ());
+        }
+    }
+    match petgraph::algo::toposort(&graph, None) {
+        Ok(order) => Ok(order.into_iter().map(|i| NodeId(i.index())).collect()),
+        Err(cycle) => Err(Error::Layer {
+            place: nodes[cycle.node_id().index()].place(),
+            message: "it depends on its own output: the graph has a cycle".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,24 @@
+//! The file format and nothing else: reading an IR, looking into its weights, writing a new one.
+//!
+//! A document is never re-serialised. What was read stays as bytes; additions are spliced in at
+//! three places (end of `<layers>`, end of `<edges>`, the net's `<rt_info>`). So whatever the
+//! reader does not understand survives unchanged.
+//!
+//! Format: OpenVINO documentation, "OpenVINO IR format" and "Operation sets"; versions 10 and 11.
+
+mod document;
+mod element;
+mod files;
+mod parse;
+mod rt_info;
+mod shape;
+mod splice;
+mod weights;
+
+pub use document::{Document, EdgeElement, LayerElement, PortElement};
+pub use element::ElementType;
+pub use files::{Destination, PendingFile};
+pub use rt_info::RtInfo;
+pub use shape::{Dim, Shape, ShapeDisplay};
+pub use splice::{Splice, escape, marker};
+pub use weights::Weights;

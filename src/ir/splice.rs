@@ -1,0 +1,188 @@
+//! Additions to a document, written between its own bytes; and their removal.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+use super::Document;
+use crate::error::{Error, Result};
+
+/// What is added to a document: fragments of XML for each of its three sections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Splice {
+    /// `<layer>` elements, each preceded by a line break.
+    pub layers: String,
+    /// `<edge>` elements, each preceded by a line break.
+    pub edges: String,
+    /// Entries of our own section in the net's `<rt_info>`: name and value.
+    pub record: Vec<(String, String)>,
+}
+
+/// Names of the entries that [`Splice`] itself keeps, so that it can be taken out again.
+pub mod marker {
+    /// Our section in the net's `<rt_info>`.
+    pub const SECTION: &str = "xai";
+    /// Bytes of the layers that were added.
+    pub const LAYERS: &str = "layers_bytes";
+    /// Bytes of the edges that were added.
+    pub const EDGES: &str = "edges_bytes";
+    /// The original's `<rt_info>`: `section`, `none`, or the text of an empty element.
+    pub const RT_INFO: &str = "rt_info_was";
+    /// Size of the original BIN.
+    pub const BIN: &str = "bin_bytes";
+    /// SHA-256 of the original XML.
+    pub const SHA256: &str = "xml_sha256";
+}
+
+const SECTION_START: &str = "\n\t\t<xai>";
+const SECTION_END: &str = "\n\t\t</xai>";
+
+impl Splice {
+    /// The document's bytes with the additions in place.
+    pub fn apply(&self, document: &Document, bin_bytes: usize) -> Vec<u8> {
+        let original = document.bytes();
+        let sections = &document.sections;
+        let mut cuts: Vec<(std::ops::Range<usize>, String)> = vec![
+            inside(original, &sections.layers, "layers", &self.layers),
+            inside(original, &sections.edges, "edges", &self.edges),
+        ];
+        let was = match &sections.rt_info {
+            None => "none",
+            Some(span) if original[..span.end].ends_with(b"/>") => {
+                std::str::from_utf8(&original[span.clone()]).unwrap_or("section")
+            }
+            Some(_) => "section",
+        };
+        let section = self.section(original, was, bin_bytes);
+        cuts.push(match &sections.rt_info {
+            None => (sections.net_end..sections.net_end, format!("\t<rt_info>{section}\n\t</rt_info>\n")),
+            Some(span) => inside(original, span, "rt_info", &section),
+        });
+        cuts.sort_by_key(|(span, _)| span.start);
+        let mut out =
+            Vec::with_capacity(original.len() + cuts.iter().map(|(_, text)| text.len()).sum::<usize>());
+        let mut at = 0;
+        for (span, text) in cuts {
+            out.extend_from_slice(&original[at..span.start]);
+            out.extend_from_slice(text.as_bytes());
+            at = span.end;
+        }
+        out.extend_from_slice(&original[at..]);
+        out
+    }
+
+    fn section(&self, original: &[u8], was: &str, bin_bytes: usize) -> String {
+        let own = [
+            (marker::LAYERS, self.layers.len().to_string()),
+            (marker::EDGES, self.edges.len().to_string()),
+            (marker::RT_INFO, was.to_owned()),
+            (marker::BIN, bin_bytes.to_string()),
+            (marker::SHA256, hex(&Sha256::digest(original))),
+        ];
+        let mut text = String::from(SECTION_START);
+        let record = self.record.iter().map(|(name, value)| (name.as_str(), value));
+        for (name, value) in record.chain(own.iter().map(|(name, value)| (*name, value))) {
+            let _ = write!(text, "\n\t\t\t<{name} value=\"{}\" />", escape(value));
+        }
+        text.push_str(SECTION_END);
+        text
+    }
+
+    /// The XML as it was before [`Splice::apply`], and the size that its BIN had.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the document holds no branch of ours, or has been rewritten since
+    /// by something else, so that its original bytes are gone.
+    pub fn remove(document: &Document) -> Result<(Vec<u8>, usize)> {
+        let path = document.path().display();
+        let info = document.rt_info();
+        let own = |name| info.get(&[marker::SECTION, name]);
+        let Some(digest) = own(marker::SHA256) else {
+            return Err(Error::Usage(format!(
+                "{path}: no branch added by xai-insert is recorded in this model"
+            )));
+        };
+        let rewritten = || {
+            Error::Usage(format!(
+                "{path}: the file was written anew by another tool after the branch was added, \
+                 so the original bytes cannot be restored; convert or copy the original model again"
+            ))
+        };
+        let number = |name| own(name).and_then(|text| text.parse::<usize>().ok()).ok_or_else(rewritten);
+        let (layers, edges, bin) = (number(marker::LAYERS)?, number(marker::EDGES)?, number(marker::BIN)?);
+        let was = own(marker::RT_INFO).unwrap_or("");
+        let bytes = document.bytes();
+        let sections = &document.sections;
+        let mut cuts = Vec::new();
+        for (span, size, name) in [(&sections.layers, layers, "layers"), (&sections.edges, edges, "edges")] {
+            cuts.push(added(bytes, span, size, name).ok_or_else(rewritten)?);
+        }
+        let rt_info = sections.rt_info.clone().ok_or_else(rewritten)?;
+        let at =
+            info.children.iter().position(|child| child.name == marker::SECTION).ok_or_else(rewritten)?;
+        let end = sections.rt_info_children.get(at).map(|span| span.end).ok_or_else(rewritten)?;
+        let start = find_back(bytes, end, SECTION_START.as_bytes()).ok_or_else(rewritten)?;
+        cuts.push(match was {
+            "section" => (start..end, ""),
+            "none" => (rt_info.start.saturating_sub(1)..(rt_info.end + 1).min(bytes.len()), ""),
+            element => (rt_info, element),
+        });
+        cuts.sort_by_key(|(span, _)| span.start);
+        let mut out = Vec::with_capacity(bytes.len());
+        let mut at = 0;
+        for (span, text) in cuts {
+            out.extend_from_slice(bytes.get(at..span.start).ok_or_else(rewritten)?);
+            out.extend_from_slice(text.as_bytes());
+            at = span.end;
+        }
+        out.extend_from_slice(bytes.get(at..).ok_or_else(rewritten)?);
+        if hex(&Sha256::digest(&out)) == digest { Ok((out, bin)) } else { Err(rewritten()) }
+    }
+}
+
+/// Where a fragment goes in a section: after its last child, or into `<section/>` opened up.
+fn inside(
+    bytes: &[u8],
+    section: &std::ops::Range<usize>,
+    name: &str,
+    fragment: &str,
+) -> (std::ops::Range<usize>, String) {
+    let text = &bytes[section.clone()];
+    if text.ends_with(b"/>") {
+        return (section.clone(), format!("<{name}>{fragment}</{name}>"));
+    }
+    // Step back from `</section>` over the white space before it.
+    let close = text.iter().rposition(|byte| *byte == b'<').unwrap_or(0);
+    let at = section.start + text[..close].trim_ascii_end().len();
+    (at..at, fragment.to_owned())
+}
+
+/// The inverse of [`inside`], given how many bytes the fragment had.
+fn added<'a>(
+    bytes: &[u8],
+    section: &std::ops::Range<usize>,
+    size: usize,
+    name: &str,
+) -> Option<(std::ops::Range<usize>, &'a str)> {
+    let text = bytes.get(section.clone())?;
+    let close = text.iter().rposition(|byte| *byte == b'<')?;
+    let end = section.start + text[..close].trim_ascii_end().len();
+    let start = end.checked_sub(size)?;
+    (start >= section.start + name.len()).then_some((start..end, ""))
+}
+
+fn find_back(bytes: &[u8], end: usize, needle: &[u8]) -> Option<usize> {
+    bytes.get(..end)?.windows(needle.len()).rposition(|window| window == needle)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Escapes text for an attribute value.
+pub fn escape(text: &str) -> String {
+    quick_xml::escape::escape(text).into_owned()
+}

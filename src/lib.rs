@@ -1,0 +1,9 @@
+//! Adds a saliency map output to vision models in OpenVINO IR.
+pub mod analysis;
+pub mod error;
+pub mod graph;
+pub mod ir;
+pub mod model;
+
+pub use error::{Error, Result};
+pub use model::Model;

@@ -1,9 +1,40 @@
 //! Adds a saliency map output to vision models in OpenVINO IR.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use xai_insert::{Destination, Model, Options, Outcome, insert};
+//!
+//! # fn main() -> xai_insert::Result<()> {
+//! let input = Path::new("model.xml");
+//! let model = Model::read(input, None)?;
+//! if let Outcome::Inserted(insertion) = insert(&model, &Options::default())? {
+//!     println!("{}", insertion.report());
+//!     let inputs = [input, model.weights().path()];
+//!     insertion.write(&Destination::new(Path::new("model_xai.xml"), &inputs, false)?)?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Data flows one way: [`ir`] reads, [`graph`] gives the typed view, [`analysis`] finds logits and
+//! target, [`methods`] build a branch with the help of [`mosaic`] and [`ops`], and the patch is spliced
+//! into the original bytes. See `docs/architecture.md`.
+
 pub mod analysis;
 pub mod error;
 pub mod graph;
+mod insert;
 pub mod ir;
-pub mod model;
+pub mod methods;
+mod model;
+pub mod mosaic;
+pub mod ops;
+pub mod report;
 
 pub use error::{Error, Result};
+pub use insert::{FEATURE_VECTOR, Insertion, Options, Outcome, insert, list_targets, remove};
+pub use ir::{Destination, PendingFile};
+pub use methods::{Method, SaliencyType};
 pub use model::Model;
+pub use mosaic::{Classes, Strategy};
+pub use report::Report;

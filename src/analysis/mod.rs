@@ -1,9 +1,11 @@
-//! scratch
-/// scratch
-#[derive(Debug)]
-pub struct Refusal;
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        Ok(())
-    }
-}
+//! Finding logits and target, and what their axes mean. Every refusal has a typed reason.
+
+mod axes;
+mod logits;
+mod refusal;
+mod target;
+
+pub use axes::{Atom, Axes, Axis, Labels, Role};
+pub use logits::Logits;
+pub use refusal::{Reason, Refusal};
+pub use target::{Candidate, Layout, Positions, Target, candidates, layout};

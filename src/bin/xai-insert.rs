@@ -1,1 +1,363 @@
-fn main() {}
+//! `xai-insert`: adds a saliency map output to models in OpenVINO IR.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::{Parser, ValueEnum};
+use xai_insert::analysis::Candidate;
+use xai_insert::{
+    Classes, Destination, Error, Insertion, Method, Model, Options, Outcome, PendingFile, SaliencyType,
+    Strategy,
+};
+
+/// Adds a saliency map output to vision models in OpenVINO IR.
+///
+/// Reads model.xml and model.bin, finds the logits and the target layer, appends a branch that computes the
+/// saliency map within the same inference, and writes a new IR: the original outputs as they were, then saliency_map.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP, max_term_width = 100)]
+struct Args {
+    /// Models to read (XML; the BIN is looked for beside it)
+    #[arg(required = true, value_name = "MODEL.xml")]
+    models: Vec<PathBuf>,
+
+    /// Where to write the new model; its BIN goes beside it
+    #[arg(short, long, value_name = "OUT.xml", conflicts_with = "out_dir")]
+    output_file: Option<PathBuf>,
+
+    /// Folder to write to, under the models' own names
+    #[arg(long, value_name = "DIR")]
+    out_dir: Option<PathBuf>,
+
+    /// Replace the output if it is there
+    #[arg(long)]
+    overwrite: bool,
+
+    /// The model's BIN, where it is not beside the XML
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+
+    /// Saliency method [auto: reciprocam]
+    #[arg(long, value_enum, default_value_t = MethodArg::Auto, help_heading = "Branch")]
+    method: MethodArg,
+
+    /// Output to explain, by tensor or layer name, where the model has several
+    #[arg(long, value_name = "NAME", help_heading = "Branch")]
+    output: Option<String>,
+
+    /// Layer (or tensor) whose positions are masked, instead of the one that is found
+    #[arg(long, value_name = "NAME", help_heading = "Branch")]
+    target_layer: Option<String>,
+
+    /// Classes that get a map: all, top5 (the best of each image), or a list such as 281,282
+    #[arg(long, value_name = "WHICH", default_value = "all", value_parser = parse_targets, help_heading = "Branch")]
+    targets: Classes,
+
+    /// Leave the scores as they are instead of scaling each map to 0..255 (needs --saliency-type f32)
+    #[arg(long, help_heading = "Branch")]
+    no_scaling: bool,
+
+    /// Element type of the map
+    #[arg(long, value_enum, default_value_t = TypeArg::U8, help_heading = "Branch")]
+    saliency_type: TypeArg,
+
+    /// Name of the new output
+    #[arg(long, value_name = "NAME", default_value = "saliency_map", help_heading = "Branch")]
+    output_name: String,
+
+    /// Also add the output feature_vector [N,C]: the target's mean over positions
+    #[arg(long, help_heading = "Branch")]
+    feature_vector: bool,
+
+    /// How the head is evaluated: auto takes the cheapest form that each operation allows
+    #[arg(long, value_enum, default_value_t = LoweringArg::Auto, help_heading = "Branch")]
+    lowering: LoweringArg,
+
+    /// Most memory that copies of activations may take, where copies are needed
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size, help_heading = "Branch")]
+    memory_budget: u64,
+
+    /// Do everything but write
+    #[arg(long, help_heading = "Reports")]
+    dry_run: bool,
+
+    /// Print a report for programs on standard output (a list where several models are given)
+    #[arg(long, conflicts_with = "dump", help_heading = "Reports")]
+    json: bool,
+
+    /// Print what could be a target, the best first, and why others can not; writes nothing
+    #[arg(long, help_heading = "Reports")]
+    list_targets: bool,
+
+    /// Print the added graph, the same for the same input
+    #[arg(long, value_enum, value_name = "FORM", help_heading = "Reports")]
+    dump: Option<DumpArg>,
+
+    /// Take out a branch that xai-insert added: restores the original files byte for byte
+    #[arg(long, conflicts_with_all = ["dump", "list_targets", "method"], help_heading = "Reports")]
+    remove: bool,
+}
+
+const AFTER_HELP: &str = "Exit status: 0 done (also where the model has the output already), \
+1 no method fits the model, 2 bad input or options.";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MethodArg {
+    Auto,
+    Reciprocam,
+    Activationmap,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TypeArg {
+    U8,
+    F32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LoweringArg {
+    Auto,
+    Dense,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DumpArg {
+    Text,
+    Dot,
+}
+
+fn parse_targets(text: &str) -> Result<Classes, String> {
+    let wrong = || "give all, topK (such as top5) or class indices separated by commas".to_owned();
+    if text == "all" {
+        return Ok(Classes::All);
+    }
+    if let Some(count) = text.strip_prefix("top") {
+        return match count.parse() {
+            Ok(count @ 1..) => Ok(Classes::Top(count)),
+            _ => Err(wrong()),
+        };
+    }
+    let list: Result<Vec<usize>, _> = text.split(',').map(|class| class.trim().parse()).collect();
+    list.map(Classes::Listed).map_err(|_| wrong())
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || "give a number of bytes, with KiB, MiB or GiB after it if you like".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        "t" | "tb" | "tib" => 1 << 40,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit).ok_or_else(wrong)
+}
+
+impl Args {
+    fn options(&self) -> Options {
+        Options {
+            method: match self.method {
+                MethodArg::Auto => None,
+                MethodArg::Reciprocam => Some(Method::ReciproCam),
+                MethodArg::Activationmap => Some(Method::ActivationMap),
+            },
+            output: self.output.clone(),
+            target_layer: self.target_layer.clone(),
+            classes: self.targets.clone(),
+            scaling: !self.no_scaling,
+            saliency_type: match self.saliency_type {
+                TypeArg::U8 => SaliencyType::U8,
+                TypeArg::F32 => SaliencyType::F32,
+            },
+            output_name: self.output_name.clone(),
+            feature_vector: self.feature_vector,
+            strategy: match self.lowering {
+                LoweringArg::Auto => Strategy::Auto,
+                LoweringArg::Dense => Strategy::Dense,
+            },
+            memory_budget: self.memory_budget,
+        }
+    }
+
+    /// Where the result for one model goes; `None` where nothing is written.
+    fn destination(&self, input: &Path, weights: &Path) -> anyhow::Result<Option<Destination>> {
+        if self.dry_run || self.list_targets {
+            return Ok(None);
+        }
+        let path = match (&self.output_file, &self.out_dir) {
+            (Some(path), _) => path.clone(),
+            (None, Some(folder)) => folder
+                .join(input.file_name().with_context(|| format!("{} has no file name", input.display()))?),
+            (None, None) => bail!("say where to write with -o OUT.xml or --out-dir DIR, or use --dry-run"),
+        };
+        Ok(Some(Destination::new(&path, &[input, weights], self.overwrite)?))
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if self.models.len() > 1 && self.output_file.is_some() {
+            bail!("-o names one file, but {} models are given; use --out-dir", self.models.len());
+        }
+        if self.models.len() > 1 && self.weights.is_some() {
+            bail!("--weights names one file, but {} models are given", self.models.len());
+        }
+        if self.output_name.is_empty() {
+            bail!("--output-name must not be empty");
+        }
+        if let Some(folder) = &self.out_dir {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot create the folder {}", folder.display()))?;
+            let mut names: Vec<_> = self.models.iter().map(|model| model.file_name()).collect();
+            names.sort_unstable();
+            if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+                bail!(
+                    "two models are called {}; they cannot share --out-dir",
+                    Path::new(pair[0].unwrap_or_default()).display()
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => ExitCode::from(complain(&error)),
+    }
+}
+
+/// Prints an error; returns the exit status that it calls for.
+fn complain(error: &anyhow::Error) -> u8 {
+    if let Some(cause) = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>())
+        && cause.kind() == io::ErrorKind::BrokenPipe
+        && error.downcast_ref::<Error>().is_none()
+    {
+        // The reader of our output has seen enough.
+        return 0;
+    }
+    let _ = writeln!(io::stderr(), "xai-insert: {error:#}");
+    u8::from(!error.downcast_ref::<Error>().is_some_and(Error::is_refusal)) + 1
+}
+
+fn run(args: &Args) -> anyhow::Result<u8> {
+    args.check()?;
+    let mut reports = Vec::new();
+    let mut status = 0;
+    for path in &args.models {
+        match one(args, path) {
+            Ok(report) => reports.push(report),
+            Err(error) => {
+                let code = complain(&error.context(format!("{}", path.display())));
+                reports.push(serde_json::json!({ "model": path, "status": if code == 1 { "refused" } else { "failed" } }));
+                status = status.max(code);
+            }
+        }
+    }
+    if args.json {
+        let value = if let [only] = &mut reports[..] { only.take() } else { reports.into() };
+        writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&value)?)?;
+    }
+    Ok(status)
+}
+
+/// Handles one model; returns its report for programs.
+fn one(args: &Args, path: &Path) -> anyhow::Result<serde_json::Value> {
+    let model = Model::read(path, args.weights.as_deref())?;
+    let destination = args.destination(path, model.weights().path())?;
+    if args.remove {
+        return remove(args, path, &model, destination.as_ref());
+    }
+    let options = args.options();
+    if args.list_targets {
+        return list_targets(args, path, &xai_insert::list_targets(&model, &options)?);
+    }
+    match xai_insert::insert(&model, &options)? {
+        Outcome::AlreadyThere { output } => {
+            if !args.json {
+                writeln!(io::stdout(), "{}: has an output '{output}' already; nothing done", path.display())?;
+            }
+            Ok(serde_json::json!({ "model": path, "status": "already_there", "output": output }))
+        }
+        Outcome::Inserted(insertion) => {
+            if let Some(destination) = &destination {
+                insertion.write(destination)?;
+            }
+            let written = destination.as_ref().map(Destination::xml);
+            print(args, path, written, &insertion)?;
+            let mut report = serde_json::json!({ "model": path, "status": "inserted", "written": written });
+            if let (Some(report), serde_json::Value::Object(fields)) =
+                (report.as_object_mut(), serde_json::to_value(insertion.report())?)
+            {
+                report.extend(fields);
+            }
+            Ok(report)
+        }
+    }
+}
+
+fn print(args: &Args, path: &Path, written: Option<&Path>, insertion: &Insertion<'_>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match args.dump {
+        _ if args.json => Ok(()),
+        Some(DumpArg::Text) => write!(out, "{}", insertion.dump().text()),
+        Some(DumpArg::Dot) => write!(out, "{}", insertion.dump().dot()),
+        None => {
+            match written {
+                Some(written) => writeln!(out, "{} -> {}", path.display(), written.display())?,
+                None => writeln!(out, "{}: nothing written (--dry-run)", path.display())?,
+            }
+            writeln!(out, "{}", insertion.report())
+        }
+    }
+}
+
+fn list_targets(args: &Args, path: &Path, candidates: &[Candidate]) -> anyhow::Result<serde_json::Value> {
+    let mut out = io::stdout().lock();
+    let mut rows = Vec::new();
+    for candidate in candidates {
+        let (fits, layout) = match &candidate.layout {
+            Ok(layout) if layout.prefix() > 0 => (true, format!("{layout} (class token)")),
+            Ok(layout) => (true, layout.to_string()),
+            Err(reason) => (false, reason.to_string()),
+        };
+        if !args.json {
+            let mark = if fits { "+" } else { "-" };
+            writeln!(out, "{mark} {} ({}) {}: {layout}", candidate.layer, candidate.op, candidate.fact)?;
+        }
+        rows.push(serde_json::json!({
+            "layer": candidate.layer, "op": candidate.op, "shape": candidate.fact.to_string(),
+            "cut": candidate.cut, "fits": fits, "layout": layout,
+        }));
+    }
+    Ok(serde_json::json!({ "model": path, "status": "listed", "targets": rows }))
+}
+
+fn remove(
+    args: &Args,
+    path: &Path,
+    model: &Model,
+    destination: Option<&Destination>,
+) -> anyhow::Result<serde_json::Value> {
+    let (xml, bin_bytes) = xai_insert::remove(model)?;
+    if let Some(destination) = destination {
+        let bin = PendingFile { source: Some(model.weights().path()), prefix: bin_bytes, tail: &[] };
+        destination.write(&xml, bin)?;
+    }
+    let written = destination.map(Destination::xml);
+    if !args.json {
+        match written {
+            Some(written) => {
+                writeln!(io::stdout(), "{} -> {}: branch removed", path.display(), written.display())?
+            }
+            None => writeln!(io::stdout(), "{}: the branch can be removed (--dry-run)", path.display())?,
+        }
+    }
+    Ok(serde_json::json!({ "model": path, "status": "removed", "written": written, "bin_bytes": bin_bytes }))
+}

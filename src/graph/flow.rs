@@ -45,6 +45,19 @@ impl Flow {
         self.on_path[id.0]
     }
 
+    /// Marks (by index) what depends on the data of one outlet, and not on its node's others.
+    pub(crate) fn after(graph: &Graph, outlet: OutletId) -> Vec<bool> {
+        let mut depends = vec![false; graph.len()];
+        for &id in graph.order() {
+            let node = graph.node(id);
+            let reads = |input: &OutletId| *input == outlet || depends[input.node.0];
+            if node.op.kind != "ShapeOf" && node.inputs.iter().any(reads) {
+                depends[id.0] = true;
+            }
+        }
+        depends
+    }
+
     /// Nodes that every path from a source to the sink passes, from the sink back.
     ///
     /// These are the dominators of the sink, seen from a virtual node before all sources.
@@ -54,7 +67,7 @@ impl Flow {
 }
 
 /// Marks what depends on the data of `sources`.
-pub(crate) fn depends(graph: &Graph, sources: &[NodeId]) -> Vec<bool> {
+fn depends(graph: &Graph, sources: &[NodeId]) -> Vec<bool> {
     let mut depends = vec![false; graph.len()];
     for source in sources {
         depends[source.0] = true;
@@ -62,19 +75,6 @@ pub(crate) fn depends(graph: &Graph, sources: &[NodeId]) -> Vec<bool> {
     for &id in graph.order() {
         let node = graph.node(id);
         if node.op.kind != "ShapeOf" && node.inputs.iter().any(|input| depends[input.node.0]) {
-            depends[id.0] = true;
-        }
-    }
-    depends
-}
-
-/// Marks what depends on the data of one outlet (and not of its node's other outlets).
-pub(crate) fn depends_on_outlet(graph: &Graph, outlet: OutletId) -> Vec<bool> {
-    let mut depends = vec![false; graph.len()];
-    for &id in graph.order() {
-        let node = graph.node(id);
-        let reads = |input: &OutletId| *input == outlet || depends[input.node.0];
-        if node.op.kind != "ShapeOf" && node.inputs.iter().any(reads) {
             depends[id.0] = true;
         }
     }

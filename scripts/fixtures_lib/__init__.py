@@ -1,0 +1,1 @@
+"""Builders of the test models under `fixtures/`: one module per kind of model."""

@@ -1,0 +1,108 @@
+//! From an output back to the logits.
+
+use super::{Labels, Reason};
+use crate::error::{Error, Result};
+use crate::graph::{NodeId, OutletId};
+use crate::ir::Dim;
+use crate::model::Model;
+
+/// The class scores that a saliency map explains, before any Softmax or Sigmoid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logits {
+    /// The tensor.
+    pub outlet: OutletId,
+    /// Name of the model output that it leads to.
+    pub output: String,
+    /// Axis of the batch.
+    pub batch: usize,
+    /// Axis of the classes; every other axis but the batch's has extent 1.
+    pub class: usize,
+    /// Number of classes.
+    pub classes: Dim,
+}
+
+impl Logits {
+    /// The logits behind each output that can be class scores, in file order; and the outputs that can not.
+    ///
+    /// `wanted` restricts the search to one output, by tensor name or layer name.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is no output of that name.
+    pub fn find(
+        model: &Model,
+        labels: &Labels,
+        wanted: Option<&str>,
+    ) -> Result<(Vec<Logits>, Vec<(String, Reason)>)> {
+        let graph = model.graph();
+        let (mut found, mut reasons, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        for (result, outlet) in graph.results() {
+            let name = output_name(model, result, outlet);
+            let node = graph.node(outlet.node);
+            let tensor = &node.outputs[outlet.slot].names;
+            let is = |wanted: &str| {
+                tensor.iter().any(|name| name == wanted)
+                    || node.name == wanted
+                    || graph.node(result).name == wanted
+            };
+            if wanted.is_some_and(|wanted| !is(wanted)) {
+                names.push(name);
+                continue;
+            }
+            match before_activation(model, labels, outlet, name.clone()) {
+                Ok(logits) => found.push(logits),
+                Err(reason) => reasons.push((format!("output '{name}'"), reason)),
+            }
+        }
+        if found.is_empty() && reasons.is_empty() {
+            match wanted {
+                Some(wanted) => {
+                    let names = names.join("', '");
+                    return Err(Error::Usage(format!("no output '{wanted}'; the model has '{names}'")));
+                }
+                None => reasons.push(("the model".to_owned(), Reason::NoOutput)),
+            }
+        }
+        Ok((found, reasons))
+    }
+}
+
+/// Name of a model output: its tensor's first name, or its layer's.
+pub(crate) fn output_name(model: &Model, result: NodeId, outlet: OutletId) -> String {
+    let node = model.graph().node(outlet.node);
+    let tensor = node.outputs[outlet.slot].names.first();
+    tensor.cloned().unwrap_or_else(|| model.graph().node(result).name.clone())
+}
+
+fn before_activation(
+    model: &Model,
+    labels: &Labels,
+    output: OutletId,
+    name: String,
+) -> std::result::Result<Logits, Reason> {
+    let graph = model.graph();
+    let mut logits = output;
+    let mut at = output;
+    loop {
+        let node = graph.node(at.node);
+        let Some(&input) = node.inputs.first() else { break };
+        match node.op.kind.as_str() {
+            "SoftMax" | "Softmax" | "LogSoftmax" | "LogSoftMax" | "Sigmoid" => logits = input,
+            "Convert" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => {}
+            _ => break,
+        }
+        at = input;
+    }
+    let fact = graph.fact(logits);
+    let reason = || Reason::NotLogits { fact: fact.to_string() };
+    if !fact.element.is_float() || fact.rank() < 2 {
+        return Err(reason());
+    }
+    let batch = labels.get(logits).and_then(super::Axes::batch).unwrap_or(0);
+    let others: Vec<usize> = (0..fact.rank()).filter(|axis| *axis != batch).collect();
+    let many: Vec<usize> = others.iter().copied().filter(|axis| !fact.shape[*axis].is_one()).collect();
+    let class = match (&many[..], &others[..]) {
+        ([class], _) | ([], [class, ..]) => *class,
+        _ => return Err(reason()),
+    };
+    Ok(Logits { outlet: logits, output: name, batch, class, classes: fact.shape[class] })
+}

@@ -1,0 +1,220 @@
+//! The target layer: the last value with height and width that everything passes.
+
+use std::fmt;
+
+use super::{Axes, Labels, Logits, Reason, Role};
+use crate::error::{Error, Result};
+use crate::graph::{Fact, Flow, Graph, NodeId, OutletId, Size};
+use crate::model::Model;
+
+/// Where a feature map keeps its positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Positions {
+    /// Height and width are axes.
+    Map {
+        /// Axis of the rows.
+        height: usize,
+        /// Axis of the columns.
+        width: usize,
+    },
+    /// Positions are tokens on one axis, row by row.
+    Tokens {
+        /// The axis.
+        axis: usize,
+        /// Tokens before the grid's.
+        prefix: usize,
+    },
+}
+
+/// The axes of a feature map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Axis of the batch.
+    pub batch: usize,
+    /// Axis of the channels; any further axis has extent 1.
+    pub channel: usize,
+    /// Axes of the positions.
+    pub positions: Positions,
+    /// Height and width.
+    pub grid: (Size, Size),
+    axes: Axes,
+}
+
+impl Layout {
+    /// Tokens that belong to no position.
+    pub fn prefix(&self) -> usize {
+        match self.positions {
+            Positions::Map { .. } => 0,
+            Positions::Tokens { prefix, .. } => prefix,
+        }
+    }
+
+    /// Number of positions K.
+    pub fn count(&self) -> Size {
+        Size::product([self.grid.0.clone(), self.grid.1.clone()])
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.axes.fmt(f)
+    }
+}
+
+/// A feature map whose positions are masked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The tensor.
+    pub outlet: OutletId,
+    /// What its axes are.
+    pub layout: Layout,
+}
+
+/// A value that was considered as target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The tensor.
+    pub outlet: OutletId,
+    /// Its layer's name.
+    pub layer: String,
+    /// Its layer's operation.
+    pub op: String,
+    /// Its type and shape.
+    pub fact: Fact,
+    /// Whether every path from the inputs to the logits passes it.
+    pub cut: bool,
+    /// What its axes are, or why it cannot be a target.
+    pub layout: std::result::Result<Layout, Reason>,
+}
+
+/// Values that could be targets, the best first: cuts from the logits back, then (where no cut is
+/// spatial) other spatial values, deepest first.
+///
+/// `wanted` names one by layer or tensor name instead.
+///
+/// # Errors
+/// [`Error::Usage`] where there is no layer of that name.
+pub fn candidates(
+    model: &Model,
+    labels: &Labels,
+    logits: &Logits,
+    wanted: Option<&str>,
+) -> Result<Vec<Candidate>> {
+    let graph = model.graph();
+    let flow = Flow::new(graph, &sources(graph), logits.outlet.node);
+    if let Some(name) = wanted {
+        let outlet = graph.find(name).ok_or_else(|| unknown(graph, name))?;
+        let cut = flow.cuts().contains(&outlet.node);
+        let mut found = candidate(graph, labels, outlet, cut);
+        if !flow.on_path(outlet.node) || outlet.node == logits.outlet.node {
+            found.layout = Err(Reason::NotOnPath);
+        }
+        return Ok(vec![found]);
+    }
+    let outlets = |id: NodeId| read_outlets(graph, &flow, id, logits.outlet);
+    let mut found: Vec<Candidate> = Vec::new();
+    for &id in flow.cuts() {
+        found.extend(outlets(id).into_iter().map(|outlet| candidate(graph, labels, outlet, true)));
+    }
+    if !found.iter().any(|candidate| candidate.layout.is_ok()) {
+        let all = graph.order().iter().rev().filter(|id| flow.on_path(**id)).flat_map(|id| outlets(*id));
+        let others = all.map(|outlet| candidate(graph, labels, outlet, false));
+        found.extend(others.filter(|candidate| candidate.layout.is_ok()));
+    }
+    Ok(found)
+}
+
+/// Images are tensors of rank 3 and more; where there are any, other inputs are side information.
+fn sources(graph: &Graph) -> Vec<NodeId> {
+    let all: Vec<NodeId> = graph.parameters().map(|(id, _)| id).collect();
+    let pictures = graph.parameters().filter(|(_, node)| node.outputs.iter().any(|o| o.fact.rank() >= 3));
+    let pictures: Vec<NodeId> = pictures.map(|(id, _)| id).collect();
+    if pictures.is_empty() { all } else { pictures }
+}
+
+/// The outputs of a node that lead on along the flow.
+fn read_outlets(graph: &Graph, flow: &Flow, id: NodeId, sink: OutletId) -> Vec<OutletId> {
+    let outputs = (0..graph.node(id).outputs.len()).map(|slot| OutletId::new(id, slot));
+    let read = |outlet: &OutletId| {
+        *outlet == sink
+            || graph
+                .users(id)
+                .iter()
+                .any(|user| flow.on_path(*user) && graph.node(*user).inputs.contains(outlet))
+    };
+    outputs.filter(read).collect()
+}
+
+fn candidate(graph: &Graph, labels: &Labels, outlet: OutletId, cut: bool) -> Candidate {
+    let node = graph.node(outlet.node);
+    let fact = graph.fact(outlet);
+    Candidate {
+        outlet,
+        layer: node.name.clone(),
+        op: node.op.kind.clone(),
+        fact: fact.clone(),
+        cut,
+        layout: layout(labels.get(outlet), fact),
+    }
+}
+
+/// Reads a tensor as a feature map.
+///
+/// # Errors
+/// A [`Reason`] where it does not have one batch, one channel and one pair of grid axes, in this order of rows before columns.
+pub fn layout(axes: Option<&Axes>, fact: &Fact) -> std::result::Result<Layout, Reason> {
+    let not_a_map = || Reason::NotAMap { axes: axes.map(ToString::to_string), fact: fact.to_string() };
+    let axes = axes.ok_or_else(not_a_map)?;
+    if !fact.element.is_float() {
+        return Err(Reason::NotFloat { fact: fact.to_string() });
+    }
+    let batch = axes.batch().filter(|axis| axes.0[*axis].atoms.len() == 1).ok_or_else(not_a_map)?;
+    let with = |role| {
+        let atoms =
+            axes.0.iter().enumerate().flat_map(|(i, axis)| axis.atoms.iter().map(move |atom| (i, atom)));
+        let found: Vec<_> = atoms.filter(|(_, atom)| atom.role == role).collect();
+        if let [only] = found[..] { Some(only) } else { None }
+    };
+    let ((rows, height), (columns, width)) =
+        with(Role::Height).zip(with(Role::Width)).ok_or_else(not_a_map)?;
+    let positions = if rows == columns {
+        let axis = &axes.0[rows];
+        if axis.atoms.len() != 2 || axis.atoms[0].role != Role::Height {
+            return Err(not_a_map());
+        }
+        Positions::Tokens { axis: rows, prefix: axis.prefix }
+    } else if rows < columns && axes.0[rows].is(Role::Height) && axes.0[columns].is(Role::Width) {
+        Positions::Map { height: rows, width: columns }
+    } else {
+        return Err(not_a_map());
+    };
+    let others: Vec<usize> =
+        (0..fact.rank()).filter(|axis| *axis != batch && *axis != rows && *axis != columns).collect();
+    let many: Vec<usize> = others.iter().copied().filter(|axis| !fact.shape[*axis].is_one()).collect();
+    let channel = match (&many[..], &others[..]) {
+        ([channel], _) | ([], [channel, ..]) => *channel,
+        _ => return Err(not_a_map()),
+    };
+    if height.size.is_one() && width.size.is_one() {
+        return Err(not_a_map());
+    }
+    let grid = height.extent().zip(width.extent()).ok_or(Reason::UnknownGrid)?;
+    Ok(Layout { batch, channel, positions, grid, axes: axes.clone() })
+}
+
+/// The error for a layer that is not there, with the names that come closest.
+fn unknown(graph: &Graph, name: &str) -> Error {
+    let lower = name.to_lowercase();
+    let mut near: Vec<&str> = graph
+        .nodes()
+        .filter(|(_, node)| node.op.kind != "Const" && node.name.to_lowercase().contains(&lower))
+        .map(|(_, node)| node.name.as_str())
+        .collect();
+    near.truncate(3);
+    let hint = if near.is_empty() {
+        "xai-insert --list-targets shows what there is".to_owned()
+    } else {
+        format!("did you mean '{}'?", near.join("', '"))
+    };
+    Error::Usage(format!("no layer '{name}' in the model; {hint}"))
+}

@@ -1,0 +1,360 @@
+//! Emitting operations into a patch, with the shapes that OpenVINO will infer for them.
+//!
+//! Each method emits the oldest version of its operation that serves, so that old runtimes load
+//! the result. Specification: OpenVINO operation sets 1 to 8.
+
+use super::{Fact, Op, OutletId, Patch};
+use crate::ir::{Dim, ElementType, Shape};
+
+/// An extent that is known now, or will be read off a tensor's shape during inference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Size {
+    /// Known now.
+    Fixed(usize),
+    /// Dimension `axis` of a tensor.
+    Of(OutletId, usize),
+    /// Product of several.
+    Product(Vec<Size>),
+}
+
+impl Size {
+    /// The extent as a dimension.
+    pub fn dim(&self) -> Dim {
+        match self {
+            Size::Fixed(value) => Dim::Fixed(*value),
+            Size::Of(..) => Dim::Dynamic,
+            Size::Product(factors) => factors.iter().map(Size::dim).fold(Dim::Fixed(1), Dim::times),
+        }
+    }
+
+    /// Product of extents, reduced to a number where all are known.
+    pub fn product(factors: impl IntoIterator<Item = Size>) -> Size {
+        let mut known = 1usize;
+        let mut open = Vec::new();
+        for factor in factors {
+            match factor {
+                Size::Fixed(value) => known = known.saturating_mul(value),
+                Size::Product(inner) => open.extend(inner),
+                of @ Size::Of(..) => open.push(of),
+            }
+        }
+        if open.is_empty() {
+            return Size::Fixed(known);
+        }
+        if known != 1 {
+            open.push(Size::Fixed(known));
+        }
+        match open.pop() {
+            Some(only) if open.is_empty() => only,
+            Some(last) => {
+                open.push(last);
+                Size::Product(open)
+            }
+            None => Size::Fixed(known),
+        }
+    }
+}
+
+impl Patch<'_> {
+    /// The extents of an outlet.
+    pub fn sizes(&self, outlet: OutletId) -> Vec<Size> {
+        let shape = &self.fact(outlet).shape;
+        shape
+            .iter()
+            .enumerate()
+            .map(|(axis, dim)| dim.fixed().map_or(Size::Of(outlet, axis), Size::Fixed))
+            .collect()
+    }
+
+    /// A 1-D constant of i64.
+    pub fn integers(&mut self, hint: &str, values: &[i64]) -> OutletId {
+        let fact = Fact::new(ElementType::I64, vec![Dim::Fixed(values.len())]);
+        self.constant(hint, fact, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+
+    /// An i64 scalar.
+    pub fn integer(&mut self, hint: &str, value: i64) -> OutletId {
+        self.constant(hint, Fact::new(ElementType::I64, Shape::new()), value.to_le_bytes().to_vec())
+    }
+
+    /// A scalar of a float type.
+    pub fn float(&mut self, hint: &str, element: ElementType, value: f32) -> OutletId {
+        self.constant(hint, Fact::new(element, Shape::new()), Self::float_bytes(element, &[value]))
+    }
+
+    /// An elementwise operation of one input.
+    pub fn unary(&mut self, hint: &str, kind: &str, x: OutletId) -> OutletId {
+        let fact = self.fact(x).clone();
+        self.add(hint, Op::new(kind, "opset1"), vec![x], vec![fact])
+    }
+
+    /// An elementwise operation of two inputs, with numpy broadcasting.
+    pub fn binary(&mut self, hint: &str, kind: &str, a: OutletId, b: OutletId) -> OutletId {
+        let shape = broadcast(&self.fact(a).shape, &self.fact(b).shape);
+        let element = if matches!(kind, "Equal" | "Less" | "Greater") {
+            ElementType::Boolean
+        } else {
+            self.fact(a).element
+        };
+        let op = Op::new(kind, "opset1").with("auto_broadcast", "numpy");
+        self.add(hint, op, vec![a, b], vec![Fact::new(element, shape)])
+    }
+
+    /// `Select`: elements of `a` where `condition` holds, of `b` elsewhere.
+    pub fn select(&mut self, hint: &str, condition: OutletId, a: OutletId, b: OutletId) -> OutletId {
+        let shape = broadcast(&self.fact(a).shape, &self.fact(b).shape);
+        let shape = broadcast(&self.fact(condition).shape, &shape);
+        let fact = Fact::new(self.fact(a).element, shape);
+        let op = Op::new("Select", "opset1").with("auto_broadcast", "numpy");
+        self.add(hint, op, vec![condition, a, b], vec![fact])
+    }
+
+    /// A conversion of element type; nothing where the type is right already.
+    pub fn convert(&mut self, hint: &str, x: OutletId, element: ElementType) -> OutletId {
+        if self.fact(x).element == element {
+            return x;
+        }
+        let fact = Fact::new(element, self.fact(x).shape.clone());
+        self.add(hint, Op::new("Convert", "opset1").with("destination_type", element), vec![x], vec![fact])
+    }
+
+    /// `Reduce…` over some axes.
+    pub fn reduce(&mut self, hint: &str, kind: &str, x: OutletId, axes: &[usize], keep: bool) -> OutletId {
+        let fact = self.fact(x);
+        let shape = fact.shape.iter().enumerate().filter_map(|(axis, dim)| match axes.contains(&axis) {
+            true if keep => Some(Dim::Fixed(1)),
+            true => None,
+            false => Some(*dim),
+        });
+        let fact = Fact::new(fact.element, shape.collect());
+        let axes: Vec<i64> = axes.iter().map(|axis| index(*axis)).collect();
+        let axes = self.integers(&format!("{hint}/axes"), &axes);
+        self.add(hint, Op::new(kind, "opset1").with("keep_dims", keep), vec![x, axes], vec![fact])
+    }
+
+    /// `Transpose`; nothing where `order` changes nothing.
+    pub fn transpose(&mut self, hint: &str, x: OutletId, order: &[usize]) -> OutletId {
+        if order.iter().enumerate().all(|(i, axis)| i == *axis) {
+            return x;
+        }
+        let fact = self.fact(x);
+        let fact = Fact::new(fact.element, order.iter().map(|axis| fact.shape[*axis]).collect());
+        let order: Vec<i64> = order.iter().map(|axis| index(*axis)).collect();
+        let order = self.integers(&format!("{hint}/order"), &order);
+        self.add(hint, Op::new("Transpose", "opset1"), vec![x, order], vec![fact])
+    }
+
+    /// `Reshape` to the given extents; nothing where `x` has them already.
+    ///
+    /// At most one unknown extent costs nothing (`-1`); more are read off shapes at inference.
+    pub fn reshape(&mut self, hint: &str, x: OutletId, sizes: &[Size]) -> OutletId {
+        let target: Shape = sizes.iter().map(Size::dim).collect();
+        let fact = self.fact(x);
+        if sizes == self.sizes(x) {
+            return x;
+        }
+        let open = target.iter().filter(|dim| **dim == Dim::Dynamic).count();
+        let element = fact.element;
+        let (pattern, target) = if open <= 1 {
+            // With -1 for an extent, OpenVINO can work it out where the input is known.
+            let total = fact.shape.iter().copied().fold(Dim::Fixed(1), Dim::times);
+            let known: usize = target.iter().filter_map(|dim| dim.fixed()).product();
+            let pattern: Vec<i64> = target.iter().map(|dim| dim.as_i64()).collect();
+            let target = match total {
+                Dim::Fixed(total) if open == 1 && known > 0 => {
+                    target.iter().map(|dim| Dim::Fixed(dim.fixed().unwrap_or(total / known))).collect()
+                }
+                _ => target,
+            };
+            (self.integers(&format!("{hint}/shape"), &pattern), target)
+        } else {
+            (self.shape_tensor(&format!("{hint}/shape"), sizes), target)
+        };
+        let op = Op::new("Reshape", "opset1").with("special_zero", false);
+        self.add(hint, op, vec![x, pattern], vec![Fact::new(element, target)])
+    }
+
+    /// Inserts axes of extent 1 at the given places of the result.
+    pub fn unsqueeze(&mut self, hint: &str, x: OutletId, axes: &[usize]) -> OutletId {
+        let fact = self.fact(x).clone();
+        let mut shape = fact.shape;
+        for axis in axes {
+            shape.insert(*axis, Dim::Fixed(1));
+        }
+        let axes: Vec<i64> = axes.iter().map(|axis| index(*axis)).collect();
+        let axes = self.integers(&format!("{hint}/axes"), &axes);
+        self.add(hint, Op::new("Unsqueeze", "opset1"), vec![x, axes], vec![Fact::new(fact.element, shape)])
+    }
+
+    /// A 1-D i64 tensor of one element that holds an extent.
+    pub fn size_tensor(&mut self, hint: &str, size: &Size) -> OutletId {
+        match size {
+            Size::Fixed(value) => self.integers(hint, &[index(*value)]),
+            Size::Of(outlet, axis) => {
+                let rank = self.fact(*outlet).rank();
+                let shape = self.add(
+                    &format!("{hint}/ShapeOf"),
+                    Op::new("ShapeOf", "opset3").with("output_type", "i64"),
+                    vec![*outlet],
+                    vec![Fact::new(ElementType::I64, vec![Dim::Fixed(rank)])],
+                );
+                let axis = self.integers(&format!("{hint}/axis"), &[index(*axis)]);
+                self.gather(hint, shape, axis, 0)
+            }
+            Size::Product(factors) => {
+                let mut tensors = factors.iter();
+                let first = tensors.next().cloned().unwrap_or(Size::Fixed(1));
+                let mut product = self.size_tensor(hint, &first);
+                for factor in tensors {
+                    let factor = self.size_tensor(hint, factor);
+                    product = self.binary(hint, "Multiply", product, factor);
+                }
+                product
+            }
+        }
+    }
+
+    /// A 1-D i64 tensor that holds a whole shape.
+    pub fn shape_tensor(&mut self, hint: &str, sizes: &[Size]) -> OutletId {
+        if sizes.iter().all(|size| matches!(size, Size::Fixed(_))) {
+            let values: Vec<i64> = sizes.iter().map(|size| size.dim().as_i64()).collect();
+            return self.integers(hint, &values);
+        }
+        let parts: Vec<OutletId> = sizes.iter().map(|size| self.size_tensor(hint, size)).collect();
+        self.concat(hint, &parts, 0)
+    }
+
+    /// An extent as a float scalar-like tensor `[1]`.
+    pub fn size_float(&mut self, hint: &str, size: &Size, element: ElementType) -> OutletId {
+        match size {
+            #[allow(clippy::cast_precision_loss)]
+            Size::Fixed(value) => self.float(hint, element, *value as f32),
+            _ => {
+                let tensor = self.size_tensor(hint, size);
+                self.convert(hint, tensor, element)
+            }
+        }
+    }
+
+    /// `Gather` of 1-D or scalar indices along an axis.
+    pub fn gather(&mut self, hint: &str, x: OutletId, indices: OutletId, axis: usize) -> OutletId {
+        let (fact, indices_shape) = (self.fact(x), self.fact(indices).shape.clone());
+        let mut shape = fact.shape.clone();
+        shape.splice(axis..=axis, indices_shape);
+        let fact = Fact::new(fact.element, shape);
+        let axis = self.integer(&format!("{hint}/axis"), index(axis));
+        self.add(hint, Op::new("Gather", "opset8").with("batch_dims", 0), vec![x, indices, axis], vec![fact])
+    }
+
+    /// `Concat` along an axis.
+    pub fn concat(&mut self, hint: &str, parts: &[OutletId], axis: usize) -> OutletId {
+        if let [only] = parts {
+            return *only;
+        }
+        let Some(first) = parts.first() else { return self.integers(hint, &[]) };
+        let mut fact = self.fact(*first).clone();
+        fact.shape[axis] =
+            parts.iter().fold(Dim::Fixed(0), |sum, part| match (sum, self.fact(*part).shape[axis]) {
+                (Dim::Fixed(a), Dim::Fixed(b)) => Dim::Fixed(a + b),
+                _ => Dim::Dynamic,
+            });
+        self.add(hint, Op::new("Concat", "opset1").with("axis", axis), parts.to_vec(), vec![fact])
+    }
+
+    /// `Tile`: repeats along each axis.
+    pub fn tile(&mut self, hint: &str, x: OutletId, repeats: &[Size]) -> OutletId {
+        let fact = self.fact(x);
+        let shape = fact.shape.iter().zip(repeats).map(|(dim, size)| dim.times(size.dim()));
+        let fact = Fact::new(fact.element, shape.collect());
+        let repeats = self.shape_tensor(&format!("{hint}/repeats"), repeats);
+        self.add(hint, Op::new("Tile", "opset1"), vec![x, repeats], vec![fact])
+    }
+
+    /// `Broadcast` to a shape, as numpy does it.
+    pub fn broadcast_to(&mut self, hint: &str, x: OutletId, sizes: &[Size]) -> OutletId {
+        let fact = Fact::new(self.fact(x).element, sizes.iter().map(Size::dim).collect());
+        let target = self.shape_tensor(&format!("{hint}/shape"), sizes);
+        self.add(hint, Op::new("Broadcast", "opset3").with("mode", "numpy"), vec![x, target], vec![fact])
+    }
+
+    /// The identity matrix of extent `size`, as booleans or numbers of `element` type.
+    pub fn identity(&mut self, hint: &str, size: &Size, element: ElementType) -> OutletId {
+        let start = self.integer(&format!("{hint}/start"), 0);
+        let step = self.integer(&format!("{hint}/step"), 1);
+        let stop = match size {
+            Size::Fixed(value) => self.integer(&format!("{hint}/stop"), index(*value)),
+            _ => {
+                let tensor = self.size_tensor(&format!("{hint}/stop"), size);
+                self.reshape(&format!("{hint}/stop"), tensor, &[])
+            }
+        };
+        let range = self.add(
+            &format!("{hint}/positions"),
+            Op::new("Range", "opset4").with("output_type", "i64"),
+            vec![start, stop, step],
+            vec![Fact::new(ElementType::I64, vec![size.dim()])],
+        );
+        let on = self.float(&format!("{hint}/on"), element, 1.0);
+        let off = self.float(&format!("{hint}/off"), element, 0.0);
+        self.add(
+            hint,
+            Op::new("OneHot", "opset1").with("axis", -1),
+            vec![range, stop, on, off],
+            vec![Fact::new(element, vec![size.dim(), size.dim()])],
+        )
+    }
+
+    /// `MatMul` of two tensors of rank 2 or more, with broadcasting over leading axes.
+    pub fn matmul(&mut self, hint: &str, a: OutletId, b: OutletId, transpose: (bool, bool)) -> OutletId {
+        let (fact_a, fact_b) = (self.fact(a), self.fact(b));
+        let (mut left, mut right) = (fact_a.shape.clone(), fact_b.shape.clone());
+        let take = |shape: &mut Shape, transposed: bool| {
+            let last = shape.pop().unwrap_or(Dim::Fixed(1));
+            let other = shape.pop().unwrap_or(Dim::Fixed(1));
+            if transposed { (last, other) } else { (other, last) }
+        };
+        let (rows, _) = take(&mut left, transpose.0);
+        let (_, columns) = take(&mut right, transpose.1);
+        let mut shape = broadcast(&left, &right);
+        shape.extend([rows, columns]);
+        let fact = Fact::new(fact_a.element, shape);
+        let op =
+            Op::new("MatMul", "opset1").with("transpose_a", transpose.0).with("transpose_b", transpose.1);
+        self.add(hint, op, vec![a, b], vec![fact])
+    }
+
+    /// A 1x1 `Convolution` of `x` `[N,C,h,w]` with `weight` `[O,C,1,1]`.
+    pub fn pointwise_convolution(&mut self, hint: &str, x: OutletId, weight: OutletId) -> OutletId {
+        let fact = self.fact(x);
+        let mut shape = fact.shape.clone();
+        shape[1] = self.fact(weight).shape[0];
+        let fact = Fact::new(fact.element, shape);
+        let op = Op::new("Convolution", "opset1")
+            .with("strides", "1, 1")
+            .with("dilations", "1, 1")
+            .with("pads_begin", "0, 0")
+            .with("pads_end", "0, 0")
+            .with("auto_pad", "explicit");
+        self.add(hint, op, vec![x, weight], vec![fact])
+    }
+}
+
+/// An extent or axis as the integer that the IR wants.
+pub(crate) fn index(value: usize) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The shape of an elementwise result, as numpy broadcasts.
+pub(crate) fn broadcast(a: &[Dim], b: &[Dim]) -> Shape {
+    let rank = a.len().max(b.len());
+    let at = |shape: &[Dim], axis: usize| {
+        (axis + shape.len()).checked_sub(rank).map_or(Dim::Fixed(1), |axis| shape[axis])
+    };
+    (0..rank)
+        .map(|axis| match (at(a, axis), at(b, axis)) {
+            (Dim::Fixed(1), other) | (other, Dim::Fixed(1)) => other,
+            (Dim::Fixed(fixed), _) | (_, Dim::Fixed(fixed)) => Dim::Fixed(fixed),
+            _ => Dim::Dynamic,
+        })
+        .collect()
+}

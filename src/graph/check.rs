@@ -1,0 +1,42 @@
+//! Structure of a finished patch, checked before anything is written; in release builds too.
+
+use std::collections::HashSet;
+
+use super::{Finished, Graph, OutletId};
+use crate::error::{Error, Result};
+
+/// Checks that ids and names are unique and that every input exists and precedes its reader.
+pub(super) fn check(graph: &Graph, patch: &Finished) -> Result<()> {
+    let mut layers: HashSet<u64> = graph.nodes().map(|(_, node)| node.layer).collect();
+    let mut names: HashSet<&str> = graph.nodes().map(|(_, node)| node.name.as_str()).collect();
+    let mut outlets: HashSet<OutletId> = HashSet::new();
+    for (id, node) in graph.nodes() {
+        outlets.extend((0..node.outputs.len()).map(|slot| OutletId::new(id, slot)));
+    }
+    for (id, node) in &patch.nodes {
+        let fail = |what: &str| Err(Error::Internal(format!("added layer '{}' {what}", node.name)));
+        if !layers.insert(node.layer) {
+            return fail("has an id that is taken");
+        }
+        if !names.insert(&node.name) {
+            return fail("has a name that is taken");
+        }
+        if node.inputs.iter().any(|input| !outlets.contains(input)) {
+            return fail("reads what does not exist before it");
+        }
+        let ports: HashSet<u32> = node.outputs.iter().map(|outlet| outlet.port).collect();
+        if ports.len() != node.outputs.len() {
+            return fail("has two ports of one id");
+        }
+        if node.op.kind == "Const" {
+            let fact = &node.outputs[0].fact;
+            let count = fact.shape.iter().try_fold(1usize, |n, dim| n.checked_mul(dim.fixed()?));
+            let size = count.and_then(|count| fact.element.byte_size(count));
+            if size != patch.constants.get(id).map(Vec::len) {
+                return fail("has contents that do not match its shape");
+            }
+        }
+        outlets.extend((0..node.outputs.len()).map(|slot| OutletId::new(*id, slot)));
+    }
+    Ok(())
+}

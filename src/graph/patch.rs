@@ -1,0 +1,224 @@
+//! A patch: nodes built beside a graph, to be appended to it at once.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::check::check;
+use super::{Fact, Graph, Node, NodeId, Op, Outlet, OutletId};
+use crate::error::Result;
+use crate::ir::ElementType;
+use crate::model::Model;
+
+/// Layer names that a patch adds start with this.
+const NAME_PREFIX: &str = "xai/";
+
+/// Nodes that are being added to a model's graph.
+///
+/// Equal nodes are made once: asking for the same operation on the same inputs again returns the
+/// outlet that is there. Constants likewise, so that few bytes are added to the BIN.
+#[derive(Debug)]
+pub struct Patch<'m> {
+    model: &'m Model,
+    nodes: Vec<Node>,
+    constants: BTreeMap<NodeId, Vec<u8>>,
+    known: HashMap<(Op, Vec<OutletId>, Vec<Fact>, Vec<u8>), NodeId>,
+    names: HashSet<String>,
+    suffixes: HashMap<String, usize>,
+}
+
+/// A patch with its outputs, reduced to what they need and put in order.
+#[derive(Debug)]
+pub struct Finished {
+    /// Added nodes, producers before consumers, Results last.
+    pub nodes: Vec<(NodeId, Node)>,
+    /// Contents of the added constants.
+    pub constants: BTreeMap<NodeId, Vec<u8>>,
+    /// Name, outlet and fact of each added output.
+    pub outputs: Vec<(String, OutletId, Fact)>,
+}
+
+impl<'m> Patch<'m> {
+    /// An empty patch on a model.
+    pub fn new(model: &'m Model) -> Self {
+        let names = model.graph().nodes().map(|(_, node)| node.name.clone()).collect();
+        Self {
+            model,
+            nodes: Vec::new(),
+            constants: BTreeMap::new(),
+            known: HashMap::new(),
+            names,
+            suffixes: HashMap::new(),
+        }
+    }
+
+    /// The model that is being patched.
+    pub fn model(&self) -> &'m Model {
+        self.model
+    }
+
+    /// The graph that is being patched.
+    pub fn graph(&self) -> &'m Graph {
+        self.model.graph()
+    }
+
+    /// A node of the graph or of the patch.
+    pub fn node(&self, id: NodeId) -> &Node {
+        match id.0.checked_sub(self.graph().len()) {
+            Some(added) => &self.nodes[added],
+            None => self.graph().node(id),
+        }
+    }
+
+    /// What is known of an outlet of the graph or of the patch.
+    pub fn fact(&self, outlet: OutletId) -> &Fact {
+        &self.node(outlet.node).outputs[outlet.slot].fact
+    }
+
+    /// Adds a node named `xai/<hint>`, made unique; returns its first output.
+    pub fn add(&mut self, hint: &str, op: Op, inputs: Vec<OutletId>, outputs: Vec<Fact>) -> OutletId {
+        self.add_with(hint, op, inputs, outputs, Vec::new())
+    }
+
+    /// Adds a constant from its little-endian bytes.
+    pub fn constant(&mut self, hint: &str, fact: Fact, bytes: Vec<u8>) -> OutletId {
+        self.add_with(hint, Op::new("Const", "opset1"), Vec::new(), vec![fact], bytes)
+    }
+
+    /// Gives `outlet` a Result; the tensor's name is `name`.
+    pub(super) fn add_result(&mut self, name: &str, outlet: OutletId) -> NodeId {
+        let node = &mut self.nodes[outlet.node.0 - self.model.graph().len()];
+        node.outputs[outlet.slot].names.push(name.to_owned());
+        let layer = self.unique(&format!("{name}/result"));
+        self.push(Node {
+            layer: 0,
+            name: layer,
+            op: Op::new("Result", "opset1"),
+            inputs: vec![outlet],
+            outputs: Vec::new(),
+            has_body: false,
+        })
+    }
+
+    fn add_with(
+        &mut self,
+        hint: &str,
+        op: Op,
+        inputs: Vec<OutletId>,
+        facts: Vec<Fact>,
+        bytes: Vec<u8>,
+    ) -> OutletId {
+        let key = (op, inputs, facts, bytes);
+        if let Some(&id) = self.known.get(&key) {
+            return OutletId::new(id, 0);
+        }
+        let (op, inputs, facts, bytes) = key.clone();
+        let constant = op.kind == "Const";
+        let ports = inputs.len();
+        let outputs = facts.into_iter().enumerate().map(|(slot, fact)| Outlet {
+            fact,
+            port: u32::try_from(ports + slot).unwrap_or(u32::MAX),
+            names: Vec::new(),
+        });
+        let node = Node {
+            layer: 0,
+            name: self.unique(hint),
+            op,
+            inputs,
+            outputs: outputs.collect(),
+            has_body: false,
+        };
+        let id = self.push(node);
+        if constant {
+            self.constants.insert(id, bytes);
+        }
+        self.known.insert(key, id);
+        OutletId::new(id, 0)
+    }
+
+    fn push(&mut self, node: Node) -> NodeId {
+        self.nodes.push(node);
+        NodeId(self.graph().len() + self.nodes.len() - 1)
+    }
+
+    fn unique(&mut self, hint: &str) -> String {
+        let hint = hint.strip_prefix(NAME_PREFIX).unwrap_or(hint);
+        let base = format!("{NAME_PREFIX}{hint}");
+        let mut name = base.clone();
+        while !self.names.insert(name.clone()) {
+            let next = self.suffixes.entry(base.clone()).or_insert(0);
+            *next += 1;
+            name = format!("{base}_{next}");
+        }
+        name
+    }
+
+    /// Closes the patch: `outputs` get Results in this order, and whatever they do not need goes.
+    ///
+    /// # Errors
+    /// [`crate::Error::Internal`] where the result is not sound.
+    pub fn finish(mut self, outputs: &[(String, OutletId)]) -> Result<Finished> {
+        let first = self.graph().len();
+        let mut keep = vec![false; self.nodes.len()];
+        let mut results = Vec::new();
+        let mut named = Vec::new();
+        for (name, outlet) in outputs {
+            // An output needs a port of ours to carry its name; an original port keeps its own.
+            let taken = |patch: &Self, outlet: OutletId| {
+                outlet.node.0 < first || !patch.node(outlet.node).outputs[outlet.slot].names.is_empty()
+            };
+            let outlet = if taken(&self, *outlet) {
+                let fact = self.fact(*outlet).clone();
+                let op = Op::new("Convert", "opset1").with("destination_type", fact.element);
+                self.add(name, op, vec![*outlet], vec![fact])
+            } else {
+                *outlet
+            };
+            keep.resize(self.nodes.len(), false);
+            results.push((name.clone(), outlet));
+            named.push((name.clone(), outlet, self.fact(outlet).clone()));
+            mark(&self.nodes, first, outlet.node, &mut keep);
+        }
+        let mut nodes = Vec::new();
+        let mut layer = self.graph().nodes().map(|(_, node)| node.layer).max().map_or(0, |id| id + 1);
+        let result_ids: Vec<NodeId> =
+            results.iter().map(|(name, outlet)| self.add_result(name, *outlet)).collect();
+        keep.resize(self.nodes.len(), false);
+        for id in &result_ids {
+            keep[id.0 - first] = true;
+        }
+        for (i, mut node) in self.nodes.into_iter().enumerate() {
+            if keep[i] {
+                node.layer = layer;
+                layer += 1;
+                nodes.push((NodeId(first + i), node));
+            }
+        }
+        let mut constants = self.constants;
+        constants.retain(|id, _| keep[id.0 - first]);
+        let finished = Finished { nodes, constants, outputs: named };
+        check(self.model.graph(), &finished)?;
+        Ok(finished)
+    }
+
+    /// Bytes of elements of `element` type that hold `values`, little endian.
+    pub(super) fn float_bytes(element: ElementType, values: &[f32]) -> Vec<u8> {
+        values
+            .iter()
+            .flat_map(|&value| match element {
+                ElementType::F16 => half::f16::from_f32(value).to_le_bytes().to_vec(),
+                ElementType::BF16 => half::bf16::from_f32(value).to_le_bytes().to_vec(),
+                ElementType::F64 => f64::from(value).to_le_bytes().to_vec(),
+                _ => value.to_le_bytes().to_vec(),
+            })
+            .collect()
+    }
+}
+
+fn mark(nodes: &[Node], first: usize, from: NodeId, keep: &mut [bool]) {
+    let mut stack = vec![from];
+    while let Some(id) = stack.pop() {
+        let Some(added) = id.0.checked_sub(first) else { continue };
+        if !std::mem::replace(&mut keep[added], true) {
+            stack.extend(nodes[added].inputs.iter().map(|input| input.node));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Saliency methods: each builds its branch in a patch and says what it did.
+
+mod activationmap;
+mod feature_vector;
+mod reciprocam;
+mod scaling;
+
+use serde::Serialize;
+
+use crate::analysis::{Labels, Logits, Reason, Target};
+use crate::graph::{Op, OutletId, Patch};
+use crate::mosaic::{Classes, Step, Strategy};
+
+pub(crate) use feature_vector::feature_vector;
+
+/// A saliency method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Logits with one position of the features kept at a time (arXiv 2209.14074).
+    ReciproCam,
+    /// Mean of the features over channels; knows no classes.
+    ActivationMap,
+}
+
+impl Method {
+    /// The name by which the method is chosen and recorded.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReciproCam => "reciprocam",
+            Self::ActivationMap => "activationmap",
+        }
+    }
+
+    /// The name that the literature uses.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::ReciproCam => "ReciproCAM",
+            Self::ActivationMap => "ActivationMap",
+        }
+    }
+}
+
+/// Element type of the saliency output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SaliencyType {
+    /// 0 to 255, truncated.
+    #[default]
+    U8,
+    /// Single precision.
+    F32,
+}
+
+/// What shapes a branch, whatever the method.
+#[derive(Debug)]
+pub(crate) struct Wish<'a> {
+    pub(crate) labels: &'a Labels,
+    pub(crate) logits: &'a Logits,
+    pub(crate) target: &'a Target,
+    pub(crate) classes: &'a Classes,
+    pub(crate) scaling: bool,
+    pub(crate) saliency_type: SaliencyType,
+    pub(crate) strategy: Strategy,
+    pub(crate) budget: u64,
+    pub(crate) name: &'a str,
+}
+
+/// A branch as built.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    /// The saliency map.
+    pub(crate) saliency: OutletId,
+    /// What became of each operation of the head.
+    pub(crate) steps: Vec<Step>,
+    /// Bytes of copies alive at one time, where known.
+    pub(crate) dense_bytes: Option<u64>,
+}
+
+/// Builds the branch of `method`.
+pub(crate) fn build(method: Method, patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Branch, Reason> {
+    match method {
+        Method::ReciproCam => reciprocam::build(patch, wish),
+        Method::ActivationMap => Ok(activationmap::build(patch, wish)),
+    }
+}
+
+/// The target without tokens that belong to no position.
+fn without_prefix(patch: &mut Patch<'_>, target: &Target) -> OutletId {
+    use crate::analysis::Positions;
+    let Positions::Tokens { axis, prefix: prefix @ 1.. } = target.layout.positions else {
+        return target.outlet;
+    };
+    let mut fact = patch.fact(target.outlet).clone();
+    fact.shape[axis] = target.layout.count().dim();
+    let rank = fact.rank();
+    let list = |value: i32, other: i32| -> String {
+        let values: Vec<String> =
+            (0..rank).map(|i| if i == axis { value.to_string() } else { other.to_string() }).collect();
+        values.join(", ")
+    };
+    let op = Op::new("StridedSlice", "opset1")
+        .with("begin_mask", list(0, 1))
+        .with("end_mask", list(1, 1))
+        .with("new_axis_mask", list(0, 0))
+        .with("shrink_axis_mask", list(0, 0))
+        .with("ellipsis_mask", list(0, 0));
+    let mut begin = vec![0; rank];
+    begin[axis] = i64::try_from(prefix).unwrap_or(i64::MAX);
+    let begin = patch.integers("tokens/begin", &begin);
+    let end = patch.integers("tokens/end", &vec![0; rank]);
+    let stride = patch.integers("tokens/stride", &vec![1; rank]);
+    patch.add("tokens", op, vec![target.outlet, begin, end, stride], vec![fact])
+}

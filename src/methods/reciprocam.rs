@@ -1,0 +1,37 @@
+//! ReciproCAM (arXiv 2209.14074): `S[n,c,i,j]` is the logit of class c when of all positions of the
+//! target only (i, j) is kept.
+
+use super::scaling::scale;
+use super::{Branch, Wish};
+use crate::analysis::Reason;
+use crate::graph::{OutletId, Patch};
+use crate::mosaic::{Lowering, Order};
+
+/// Builds `[N, classes, h, w]`.
+pub(super) fn build(patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Branch, Reason> {
+    let layout = &wish.target.layout;
+    if layout.prefix() > 0 {
+        return Err(Reason::ClassToken { prefix: layout.prefix() });
+    }
+    let mut lowering =
+        Lowering::new(patch, wish.labels, wish.target, wish.logits, wish.strategy, wish.budget)?;
+    let scores = lowering.scores(wish.logits, wish.classes);
+    let scores =
+        scores.map_err(|why| Reason::Operation { place: lowering.place(wish.logits.outlet), why })?;
+    let (steps, dense_bytes) = (lowering.steps().to_vec(), lowering.dense_bytes(wish.logits));
+    // Scaled and converted before the axes move: a byte is cheaper to move than a float.
+    let scaled = scale(patch, wish, scores.outlet, scores.positions());
+    let saliency = lay_out(patch, wish, scaled, scores.order);
+    Ok(Branch { saliency, steps, dense_bytes })
+}
+
+fn lay_out(patch: &mut Patch<'_>, wish: &Wish<'_>, scores: OutletId, order: Order) -> OutletId {
+    let (h, w) = wish.target.layout.grid.clone();
+    let moved = match order {
+        Order::Map => return scores,
+        Order::ClassesFirst => scores,
+        Order::PositionsFirst => patch.transpose(&format!("{}/nck", wish.name), scores, &[0, 2, 1]),
+    };
+    let sizes = patch.sizes(moved);
+    patch.reshape(wish.name, moved, &[sizes[0].clone(), sizes[1].clone(), h, w])
+}

@@ -1,0 +1,601 @@
+//! Transfer rules of the one-hot form.
+//!
+//! An operation that treats positions one by one leaves the value at k what it is in the original
+//! graph; only `rest` has to be worked out, and that has no positions. Pooling over all positions
+//! gives one vector for each k.
+
+use super::{Form, Lowering, Rest, Why, shrunk};
+use crate::analysis::Role;
+use crate::graph::{Fact, Node, NodeId, OutletId, Size};
+use crate::ir::{Dim, ElementType};
+use crate::ops::{Action, Extent, Reduction, Window, WindowKind, Zero};
+
+impl Lowering<'_, '_> {
+    pub(super) fn onehot_node(&mut self, id: NodeId, node: &Node, action: &Action) -> Result<Vec<Form>, Why> {
+        let Some(&first) = node.inputs.first() else { return Err("it has no inputs".to_owned()) };
+        match action {
+            Action::Elementwise(zero) => self.elementwise(id, node, *zero),
+            Action::Pointwise(zero) => {
+                self.only_first(node)?;
+                match self.rest(first) {
+                    Some(Rest::Zero) if *zero == Zero::Kept => self.one(id, Rest::Zero),
+                    _ => {
+                        let rest = self.full_rest(first)?;
+                        self.clone_rest(id, node, rest)
+                    }
+                }
+            }
+            Action::Within { axes, zero } => {
+                self.only_first(node)?;
+                self.apart(first, axes)?;
+                match self.rest(first) {
+                    Some(Rest::Zero) if *zero == Zero::Kept => self.one(id, Rest::Zero),
+                    _ => {
+                        let rest = self.full_rest(first)?;
+                        self.clone_rest(id, node, rest)
+                    }
+                }
+            }
+            Action::Reduce { reduction, axes, .. } => {
+                let positions = self.positions(first)?;
+                if positions.iter().any(|axis| axes.contains(axis)) {
+                    return self.pool(id, first, *reduction, axes);
+                }
+                self.apart(first, axes)?;
+                let rest = self.full_rest(first)?;
+                self.clone_rest(id, node, rest)
+            }
+            Action::Window(Window { kind, extent }) => self.window(id, node, *kind, *extent),
+            Action::MatMul { transpose_a, transpose_b } => self.matmul(id, node, *transpose_a, *transpose_b),
+            Action::Transpose { order } => {
+                self.positions(OutletId::new(id, 0))?;
+                match self.rest(first) {
+                    Some(Rest::Zero) => self.one(id, Rest::Zero),
+                    _ => {
+                        let rest = self.full_rest(first)?;
+                        let rest = self.patch.transpose(&node.name, rest, order);
+                        self.one(id, Rest::Value(rest))
+                    }
+                }
+            }
+            Action::Reshape => self.reshape(id, node, first),
+            Action::Pick(parts) => {
+                for picks in parts {
+                    self.apart(first, &picks.iter().map(|pick| pick.axis).collect::<Vec<_>>())?;
+                }
+                if self.rest(first) == Some(Rest::Zero) {
+                    return Ok(vec![Form::OneHot { rest: Rest::Zero }; node.outputs.len()]);
+                }
+                let rest = self.full_rest(first)?;
+                let rests =
+                    self.pick(node, parts, rest, |this, slot| this.rest_shape(OutletId::new(id, slot)))?;
+                Ok(rests.into_iter().map(|rest| Form::OneHot { rest: Rest::Value(rest) }).collect())
+            }
+            Action::Concat { axis } => self.concat(id, node, *axis),
+            Action::Attention => Err("attention mixes positions".to_owned()),
+            Action::Resample { .. } => Err("it moves positions".to_owned()),
+            Action::ShapeOf | Action::Opaque => {
+                Err("no rule for this operation on a one-hot mosaic".to_owned())
+            }
+        }
+    }
+
+    fn one(&self, id: NodeId, rest: Rest) -> Result<Vec<Form>, Why> {
+        self.positions(OutletId::new(id, 0))?;
+        Ok(vec![Form::OneHot { rest }])
+    }
+
+    fn rest(&self, outlet: OutletId) -> Option<Rest> {
+        match self.form(outlet) {
+            Some(Form::OneHot { rest }) => Some(*rest),
+            _ => None,
+        }
+    }
+
+    /// Axes of the positions, which must carry nothing else.
+    fn positions(&self, outlet: OutletId) -> Result<Vec<usize>, Why> {
+        let axes = self.labels.get(outlet).ok_or("which of its axes are height and width is lost here")?;
+        let positional = axes.positional();
+        let mut count = Some(1usize);
+        for &axis in &positional {
+            let entry = &axes.0[axis];
+            if entry.prefix > 0
+                || entry.atoms.iter().any(|atom| !matches!(atom.role, Role::Height | Role::Width))
+            {
+                return Err("positions share an axis with something else".to_owned());
+            }
+            for atom in &entry.atoms {
+                count = count.and_then(|count| Some(count * atom.size.fixed()?));
+            }
+        }
+        match (count, self.k().dim()) {
+            _ if positional.is_empty() => Err("height and width are lost here".to_owned()),
+            (Some(count), Dim::Fixed(k)) if count != k => Err("the grid changes here".to_owned()),
+            _ => Ok(positional),
+        }
+    }
+
+    fn batch(&self, outlet: OutletId) -> Result<usize, Why> {
+        let axes = self.labels.get(outlet).ok_or("which of its axes is the batch is lost here")?;
+        axes.batch().ok_or_else(|| "which of its axes is the batch is lost here".to_owned())
+    }
+
+    /// Checks that none of `axes` carries positions or the batch.
+    fn apart(&self, outlet: OutletId, axes: &[usize]) -> Result<(), Why> {
+        let positions = self.positions(outlet)?;
+        let batch = self.batch(outlet)?;
+        match axes.iter().find(|axis| positions.contains(axis) || **axis == batch) {
+            Some(axis) if *axis == batch => Err(format!("it works along the batch (axis {axis})")),
+            Some(axis) => Err(format!("it mixes positions (axis {axis})")),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that only the first input depends on the mask.
+    pub(super) fn only_first(&self, node: &Node) -> Result<(), Why> {
+        match node.inputs.iter().skip(1).any(|input| self.form(*input).is_some()) {
+            true => Err("a parameter of it depends on the masked features".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    /// Shape of a rest without positions: the original's with batch and positions 1.
+    fn rest_shape(&self, outlet: OutletId) -> Result<Vec<Dim>, Why> {
+        let mut axes = self.positions(outlet)?;
+        axes.push(self.batch(outlet)?);
+        Ok(shrunk(&self.model().graph().fact(outlet).shape, &axes))
+    }
+
+    /// The rest as a tensor that has all channels and no positions: `[1,C,1,1]` for a map.
+    fn full_rest(&mut self, outlet: OutletId) -> Result<OutletId, Why> {
+        let shape = self.rest_shape(outlet)?;
+        let fact = self.model().graph().fact(outlet);
+        let hint = format!("{}/rest", self.node(outlet).name);
+        let value = match self.rest(outlet) {
+            Some(Rest::Value(value)) => value,
+            _ => self.patch.float(&hint, fact.element, 0.0),
+        };
+        if self.patch.fact(value).shape == shape {
+            return Ok(value);
+        }
+        let known = shape.iter().map(|dim| dim.fixed().map(Size::Fixed)).collect::<Option<Vec<_>>>();
+        let sizes = known.ok_or("the value outside the mask has an extent that is not known")?;
+        let have = &self.patch.fact(value).shape;
+        let fits = have.len() <= shape.len()
+            && have.iter().rev().zip(shape.iter().rev()).all(|(have, want)| have.is_one() || have == want);
+        match fits {
+            true => Ok(self.patch.broadcast_to(&hint, value, &sizes)),
+            false => Err("the value outside the mask differs between positions or samples".to_owned()),
+        }
+    }
+
+    /// Clones a node of one mosaic input on `rest`.
+    fn clone_rest(&mut self, id: NodeId, node: &Node, rest: OutletId) -> Result<Vec<Form>, Why> {
+        let mut forms = Vec::new();
+        let mut facts = Vec::new();
+        for (slot, outlet) in node.outputs.iter().enumerate() {
+            facts.push(Fact::new(outlet.fact.element, self.rest_shape(OutletId::new(id, slot))?));
+        }
+        let inputs = node.inputs.iter().enumerate().map(|(i, input)| if i == 0 { rest } else { *input });
+        let cloned = self.patch.add(&format!("{}/rest", node.name), node.op.clone(), inputs.collect(), facts);
+        for slot in 0..node.outputs.len() {
+            forms.push(Form::OneHot { rest: Rest::Value(OutletId::new(cloned.node, slot)) });
+        }
+        Ok(forms)
+    }
+
+    fn elementwise(&mut self, id: NodeId, node: &Node, zero: Zero) -> Result<Vec<Form>, Why> {
+        let out = OutletId::new(id, 0);
+        self.positions(out)?;
+        // Two mosaics must agree on where their positions are.
+        for input in node.inputs.iter().filter(|input| self.form(**input).is_some()) {
+            let rank = self.patch.fact(*input).rank();
+            let shift = node.outputs[0].fact.rank() - rank;
+            let positions: Vec<usize> = self.positions(*input)?.iter().map(|axis| axis + shift).collect();
+            if positions != self.positions(out)? {
+                return Err("its operands have their positions on different axes".to_owned());
+            }
+        }
+        let is_zero = |this: &Self, i: usize| {
+            node.inputs.get(i).is_some_and(|input| this.rest(*input) == Some(Rest::Zero))
+        };
+        let all = 0..node.inputs.len();
+        let stays = match zero {
+            Zero::Kept | Zero::AllZero => all.clone().all(|i| is_zero(self, i)),
+            Zero::Absorbing => all.clone().any(|i| is_zero(self, i)),
+            Zero::First => is_zero(self, 0),
+            Zero::Lost => false,
+        };
+        if stays {
+            return self.one(id, Rest::Zero);
+        }
+        let mut inputs = Vec::new();
+        for input in &node.inputs {
+            inputs.push(match self.rest(*input) {
+                Some(Rest::Value(value)) => value,
+                Some(Rest::Zero) => {
+                    let element = self.patch.fact(*input).element;
+                    self.patch.float("zero", element, 0.0)
+                }
+                None => *input,
+            });
+        }
+        let zeros = |this: &Self, i: usize| is_zero(this, i);
+        // 0 + s is s.
+        if node.op.kind == "Add" && inputs.len() == 2 {
+            if let Some(i) = (0..2).find(|i| zeros(self, 1 - *i)) {
+                return self.one(id, Rest::Value(inputs[i]));
+            }
+        }
+        let shape = inputs
+            .iter()
+            .map(|input| self.patch.fact(*input).shape.clone())
+            .reduce(|a, b| crate::graph::broadcast(&a, &b))
+            .unwrap_or_default();
+        let fact = Fact::new(node.outputs[0].fact.element, shape);
+        let rest = self.patch.add(&format!("{}/rest", node.name), node.op.clone(), inputs, vec![fact]);
+        self.one(id, Rest::Value(rest))
+    }
+
+    fn concat(&mut self, id: NodeId, node: &Node, axis: usize) -> Result<Vec<Form>, Why> {
+        let out = OutletId::new(id, 0);
+        self.apart(out, &[axis])?;
+        if node.inputs.iter().all(|input| self.rest(*input) == Some(Rest::Zero)) {
+            return self.one(id, Rest::Zero);
+        }
+        let mut parts = Vec::new();
+        for input in &node.inputs {
+            if self.form(*input).is_none() {
+                return Err("it joins masked features with others".to_owned());
+            }
+            parts.push(self.full_rest(*input)?);
+        }
+        let rest = self.patch.concat(&format!("{}/rest", node.name), &parts, axis);
+        self.one(id, Rest::Value(rest))
+    }
+
+    fn reshape(&mut self, id: NodeId, node: &Node, first: OutletId) -> Result<Vec<Form>, Why> {
+        let out = OutletId::new(id, 0);
+        match self.rest(first) {
+            // Positions may share an axis with channels (a flattened map) while nothing is added to them.
+            Some(Rest::Zero) if self.positional(out) && self.labels.get(out).is_some() => {
+                Ok(vec![Form::OneHot { rest: Rest::Zero }])
+            }
+            _ => {
+                let rest = self.full_rest(first)?;
+                let sizes: Option<Vec<Size>> =
+                    self.rest_shape(out)?.iter().map(|dim| dim.fixed().map(Size::Fixed)).collect();
+                let sizes = sizes.ok_or("an extent of its result is not known")?;
+                let rest = self.patch.reshape(&format!("{}/rest", node.name), rest, &sizes);
+                self.one(id, Rest::Value(rest))
+            }
+        }
+    }
+
+    fn window(
+        &mut self,
+        id: NodeId,
+        node: &Node,
+        kind: WindowKind,
+        extent: Extent,
+    ) -> Result<Vec<Form>, Why> {
+        let first = node.inputs[0];
+        self.only_first(node)?;
+        match (kind, extent) {
+            (WindowKind::Pool(reduction), Extent::Whole) => {
+                let axes: Vec<usize> = (2..node.outputs[0].fact.rank()).collect();
+                self.pool(id, first, reduction, &axes)
+            }
+            (WindowKind::Pool(_), Extent::Point) => {
+                let rest = self.rest(first).unwrap_or(Rest::Zero);
+                self.one(id, rest)
+            }
+            (WindowKind::Convolution, Extent::Whole) => {
+                // [O,C,h,w]: for each position the [O,C] matrix that meets it.
+                let weight = node.inputs[1];
+                let shape = self.patch.fact(weight).shape.clone();
+                let positions =
+                    Size::product(shape[2..].iter().filter_map(|dim| dim.fixed()).map(Size::Fixed));
+                let sizes = [fixed(shape[0])?, fixed(shape[1])?, positions];
+                let hint = format!("{}/weight", node.name);
+                let weight = self.patch.reshape(&hint, weight, &sizes);
+                let weight = self.patch.transpose(&hint, weight, &[2, 0, 1]);
+                self.per_position_product(id, node, first, weight)
+            }
+            (_, Extent::Point) => match self.rest(first) {
+                Some(Rest::Zero) => self.one(id, Rest::Zero),
+                _ => {
+                    let rest = self.full_rest(first)?;
+                    self.clone_rest(id, node, rest)
+                }
+            },
+            _ => Err("its kernel reaches from one position to others".to_owned()),
+        }
+    }
+
+    fn matmul(&mut self, id: NodeId, node: &Node, ta: bool, tb: bool) -> Result<Vec<Form>, Why> {
+        let [a, b] = node.inputs[..] else { return Err("it has not two operands".to_owned()) };
+        let (value, other, transposed, left) = match (self.rest(a), self.rest(b)) {
+            (Some(_), Some(_)) => return Err("it multiplies masked features with each other".to_owned()),
+            (Some(_), None) => (a, b, ta, true),
+            _ => (b, a, !tb, false),
+        };
+        let rank = self.patch.fact(value).rank();
+        if rank < 2 || self.patch.fact(other).rank() < 2 {
+            return Err("an operand has less than two axes".to_owned());
+        }
+        let contracted = if transposed { rank - 2 } else { rank - 1 };
+        if left && self.flattened(value, contracted) {
+            return self.flattened_product(id, node, value, other, tb, contracted);
+        }
+        self.apart(value, &[contracted])?;
+        let leading = self.patch.fact(other).rank() - 2;
+        if !self.patch.fact(other).shape[..leading].iter().all(|dim| dim.is_one()) {
+            return Err("its other operand differs along leading axes".to_owned());
+        }
+        match self.rest(value) {
+            Some(Rest::Zero) => self.one(id, Rest::Zero),
+            _ => {
+                let rest = self.full_rest(value)?;
+                let fact = Fact::new(node.outputs[0].fact.element, self.rest_shape(OutletId::new(id, 0))?);
+                let inputs = if left { vec![rest, other] } else { vec![other, rest] };
+                let rest =
+                    self.patch.add(&format!("{}/rest", node.name), node.op.clone(), inputs, vec![fact]);
+                self.one(id, Rest::Value(rest))
+            }
+        }
+    }
+
+    /// Whether an axis is positions and channels together: a flattened map.
+    fn flattened(&self, outlet: OutletId, axis: usize) -> bool {
+        self.labels.get(outlet).is_some_and(|axes| axes.0[axis].positional())
+    }
+
+    /// A flattened map times a matrix: for each position, the rows of the matrix that meet it.
+    fn flattened_product(
+        &mut self,
+        id: NodeId,
+        node: &Node,
+        value: OutletId,
+        weight: OutletId,
+        transpose: bool,
+        axis: usize,
+    ) -> Result<Vec<Form>, Why> {
+        if self.patch.fact(weight).rank() != 2
+            || self.labels.get(value).is_none_or(|axes| axes.positional() != [axis])
+        {
+            return Err("it multiplies along positions".to_owned());
+        }
+        let atoms = self.labels.get(value).map(|axes| axes.0[axis].atoms.clone()).unwrap_or_default();
+        let roles: Vec<Role> = atoms.iter().map(|atom| atom.role).collect();
+        let channels_first = match roles[..] {
+            [Role::Other, Role::Height, Role::Width] => true,
+            [Role::Height, Role::Width, Role::Other] => false,
+            _ => return Err("positions and channels are interleaved".to_owned()),
+        };
+        let k = fixed_size(&self.k())?;
+        let other = atoms[if channels_first { 0 } else { 2 }].size;
+        let shape = self.patch.fact(weight).shape.clone();
+        let out = fixed(if transpose { shape[0] } else { shape[1] })?;
+        let channels = fixed(other)?;
+        let hint = format!("{}/weight", node.name);
+        // To [K,O,C], from [O, C·K] or [C·K, O] with either order inside.
+        let (sizes, order) = match (transpose, channels_first) {
+            (true, true) => ([out, channels, k], [2, 0, 1]),
+            (true, false) => ([out, k, channels], [1, 0, 2]),
+            (false, true) => ([channels, k, out], [1, 2, 0]),
+            (false, false) => ([k, channels, out], [0, 2, 1]),
+        };
+        let weight = self.patch.reshape(&hint, weight, &sizes);
+        let weight = self.patch.transpose(&hint, weight, &order);
+        let source = self.unflattened(value).ok_or("the map behind the flattened one was not found")?;
+        self.per_position_product(id, node, source, weight)
+    }
+
+    /// The feature map that was flattened into `outlet`: positions on axes of their own.
+    fn unflattened(&self, outlet: OutletId) -> Option<OutletId> {
+        let mut at = outlet;
+        while self.positions(at).is_err() {
+            let node = self.node(at);
+            if !matches!(node.op.kind.as_str(), "Reshape" | "Squeeze" | "Unsqueeze") {
+                return None;
+            }
+            at = *node.inputs.first()?;
+        }
+        Some(at)
+    }
+
+    /// `out[n,o,k] = sum_c weight[k,o,c] map[n,c,k]`: a product for each position. Rest must be zero.
+    fn per_position_product(
+        &mut self,
+        id: NodeId,
+        node: &Node,
+        map: OutletId,
+        weight: OutletId,
+    ) -> Result<Vec<Form>, Why> {
+        if self.rest(map) != Some(Rest::Zero) {
+            return Err("a value outside the mask meets a weight of its own at every position".to_owned());
+        }
+        self.vector(OutletId::new(id, 0))?;
+        let hint = &node.name;
+        let map = self.channels_first(map)?;
+        let sizes = self.patch.sizes(map);
+        let flat = [sizes[0].clone(), sizes[1].clone(), self.k()];
+        let columns = self.patch.reshape(&format!("{hint}/positions"), map, &flat);
+        // [K,C,N], so that the positions are the batch of the product.
+        let columns = self.patch.transpose(&format!("{hint}/positions"), columns, &[2, 1, 0]);
+        let product = self.patch.matmul(hint, weight, columns, (false, false));
+        let product = self.patch.transpose(hint, product, &[2, 1, 0]);
+        let out = self.patch.sizes(product)[1].clone();
+        let (h, w) = self.target.layout.grid.clone();
+        let value = self.patch.reshape(hint, product, &[sizes[0].clone(), out, h, w]);
+        Ok(vec![Form::PerPosition(value)])
+    }
+
+    /// A one-hot map's original as `[N,C,h,w]`.
+    fn channels_first(&mut self, outlet: OutletId) -> Result<OutletId, Why> {
+        let positions = self.positions(outlet)?;
+        let batch = self.batch(outlet)?;
+        let fact = self.patch.fact(outlet).clone();
+        let others: Vec<usize> =
+            (0..fact.rank()).filter(|axis| *axis != batch && !positions.contains(axis)).collect();
+        let many: Vec<usize> = others.iter().copied().filter(|axis| !fact.shape[*axis].is_one()).collect();
+        if many.len() > 1 {
+            return Err("it has more than one axis of channels".to_owned());
+        }
+        let channels = many.first().map_or(Size::Fixed(1), |axis| self.patch.sizes(outlet)[*axis].clone());
+        let order: Vec<usize> = std::iter::once(batch).chain(others).chain(positions).collect();
+        let hint = format!("{}/nchw", self.node(outlet).name);
+        let batch = self.patch.sizes(outlet)[batch].clone();
+        let value = self.patch.transpose(&hint, outlet, &order);
+        let (h, w) = self.target.layout.grid.clone();
+        // A map that has these axes already needs nothing; tokens are laid out again.
+        if self.patch.fact(value).rank() == 4 && self.positions(outlet)?.len() == 2 {
+            return Ok(value);
+        }
+        Ok(self.patch.reshape(&hint, value, &[batch, channels, h, w]))
+    }
+
+    /// Pooling over all positions: one vector for each mask.
+    fn pool(
+        &mut self,
+        id: NodeId,
+        map: OutletId,
+        reduction: Reduction,
+        axes: &[usize],
+    ) -> Result<Vec<Form>, Why> {
+        let positions = self.positions(map)?;
+        let fact = self.patch.fact(map).clone();
+        if !positions.iter().all(|axis| axes.contains(axis)) {
+            return Err("it pools over a part of the positions".to_owned());
+        }
+        if axes.iter().any(|axis| !positions.contains(axis) && !fact.shape[*axis].is_one()) {
+            return Err("it pools over more than the positions".to_owned());
+        }
+        let node = self.model().node(id);
+        let out = OutletId::new(id, 0);
+        let value = self.pooled(&node.name, map, reduction, &positions)?;
+        let Ok((_, _)) = self.vector(out) else {
+            return self.pooled_copies(out, value, &positions).map(|copies| vec![Form::Dense(copies)]);
+        };
+        let batch = self.batch(map)?;
+        let last = positions.iter().max().copied().unwrap_or(0);
+        let channels_last = batch == 0 && (last + 1..fact.rank()).any(|axis| !fact.shape[axis].is_one());
+        if channels_last {
+            return self.pooled_copies(out, value, &positions).map(|copies| vec![Form::Dense(copies)]);
+        }
+        let value = self.as_nchw(&node.name, map, value)?;
+        Ok(vec![Form::PerPosition(value)])
+    }
+
+    /// The result for mask k at the place of position k, in the layout of the map.
+    fn pooled(
+        &mut self,
+        hint: &str,
+        map: OutletId,
+        reduction: Reduction,
+        positions: &[usize],
+    ) -> Result<OutletId, Why> {
+        let element = self.patch.fact(map).element;
+        let rest = self.rest(map).unwrap_or(Rest::Zero);
+        let k = self.k();
+        let uniform = match rest {
+            Rest::Zero => true,
+            Rest::Value(value) => {
+                let rank = self.patch.fact(value).rank();
+                let shift = self.patch.fact(map).rank() - rank;
+                let shape = &self.patch.fact(value).shape;
+                positions.iter().all(|axis| axis.checked_sub(shift).is_none_or(|axis| shape[axis].is_one()))
+            }
+        };
+        Ok(match (reduction, rest) {
+            (Reduction::Mean, Rest::Zero) => self.over_k(hint, map, &k, element),
+            (Reduction::Sum, Rest::Zero) => map,
+            (Reduction::Mean | Reduction::Sum, Rest::Value(rest)) => {
+                // hot + (K-1) rest, or hot - rest[k] + sum of rest.
+                let sum = if uniform {
+                    let count = self.patch.size_float("positions", &k, element);
+                    let all = self.patch.binary(&format!("{hint}/rest"), "Multiply", rest, count);
+                    let others = self.patch.binary(&format!("{hint}/rest"), "Subtract", all, rest);
+                    self.patch.binary(hint, "Add", map, others)
+                } else {
+                    let all = self.patch.reduce(&format!("{hint}/rest"), "ReduceSum", rest, positions, true);
+                    let difference = self.patch.binary(hint, "Subtract", map, rest);
+                    self.patch.binary(hint, "Add", difference, all)
+                };
+                if reduction == Reduction::Mean { self.over_k(hint, sum, &k, element) } else { sum }
+            }
+            (Reduction::Max | Reduction::Min, rest) if uniform => {
+                let rest = match rest {
+                    Rest::Value(rest) => rest,
+                    Rest::Zero => self.patch.float("zero", element, 0.0),
+                };
+                let kind = if reduction == Reduction::Max { "Maximum" } else { "Minimum" };
+                self.patch.binary(hint, kind, map, rest)
+            }
+            _ => return Err("no rule for this reduction of a one-hot mosaic".to_owned()),
+        })
+    }
+
+    fn over_k(&mut self, hint: &str, value: OutletId, k: &Size, element: ElementType) -> OutletId {
+        #[allow(clippy::cast_precision_loss)]
+        if let Size::Fixed(k) = k {
+            let part = self.patch.float("positions_inverse", element, 1.0 / *k as f32);
+            return self.patch.binary(hint, "Multiply", value, part);
+        }
+        let count = self.patch.size_float("positions", k, element);
+        self.patch.binary(hint, "Divide", value, count)
+    }
+
+    /// A pooled map in its own layout, made `[N,C,h,w]`.
+    fn as_nchw(&mut self, hint: &str, map: OutletId, value: OutletId) -> Result<OutletId, Why> {
+        if value == map {
+            return self.channels_first(map);
+        }
+        let positions = self.positions(map)?;
+        let batch = self.batch(map)?;
+        let rank = self.patch.fact(map).rank();
+        let others: Vec<usize> =
+            (0..rank).filter(|axis| *axis != batch && !positions.contains(axis)).collect();
+        let order: Vec<usize> =
+            std::iter::once(batch).chain(others.iter().copied()).chain(positions.clone()).collect();
+        let sizes = self.patch.sizes(map);
+        let channels = Size::product(others.iter().map(|axis| sizes[*axis].clone()));
+        let moved = self.patch.transpose(hint, value, &order);
+        if rank == 4 && positions.len() == 2 {
+            return Ok(moved);
+        }
+        let (h, w) = self.target.layout.grid.clone();
+        Ok(self.patch.reshape(hint, moved, &[sizes[batch].clone(), channels, h, w]))
+    }
+
+    /// A pooled map in its own layout as copies: `[N, positions…, rest…]` to the shape of `out` with N·K.
+    fn pooled_copies(
+        &mut self,
+        out: OutletId,
+        value: OutletId,
+        positions: &[usize],
+    ) -> Result<OutletId, Why> {
+        let rank = self.patch.fact(value).rank();
+        let others: Vec<usize> = (1..rank).filter(|axis| !positions.contains(axis)).collect();
+        if self.batch(out)? != 0 || positions.contains(&0) {
+            return Err("the batch is not its first axis".to_owned());
+        }
+        let order: Vec<usize> = std::iter::once(0).chain(positions.iter().copied()).chain(others).collect();
+        let hint = self.node(out).name.clone();
+        let moved = self.patch.transpose(&hint, value, &order);
+        let sizes = self.dense_sizes(out)?;
+        Ok(self.patch.reshape(&hint, moved, &sizes))
+    }
+}
+
+fn fixed(dim: Dim) -> Result<Size, Why> {
+    dim.fixed().map(Size::Fixed).ok_or_else(|| "an extent of its weight is not known".to_owned())
+}
+
+fn fixed_size(size: &Size) -> Result<Size, Why> {
+    match size {
+        Size::Fixed(_) => Ok(size.clone()),
+        _ => Err("the number of positions is not known, but its weight depends on it".to_owned()),
+    }
+}

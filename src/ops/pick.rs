@@ -1,0 +1,165 @@
+//! Operations that take parts of axes.
+
+use super::{Action, axes, axis, input_integers};
+use crate::graph::Node;
+use crate::model::Model;
+
+/// Which part of an axis an operation takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pick {
+    /// The axis of the input.
+    pub axis: usize,
+    /// First index, counted from the start; `None` where not known.
+    pub start: Option<usize>,
+    /// Whether the part reaches to the end of the axis.
+    pub to_end: bool,
+    /// Step; 1 for contiguous parts, 0 for a list of indices.
+    pub step: usize,
+    /// Whether the axis is gone in the output.
+    pub drops: bool,
+}
+
+pub(super) fn action(model: &Model, node: &Node, rank: usize) -> Option<Action> {
+    match node.op.kind.as_str() {
+        "Split" => split(model, node, rank),
+        "VariadicSplit" => variadic_split(model, node, rank),
+        "Slice" => slice(model, node, rank),
+        "StridedSlice" => strided_slice(model, node, rank),
+        "Gather" => gather(model, node, rank),
+        "Pad" => {
+            let begins = input_integers(model, node, 1)?;
+            let ends = input_integers(model, node, 2)?;
+            let changed = begins.iter().zip(&ends).enumerate().filter(|(_, (a, b))| **a != 0 || **b != 0);
+            Some(Action::Resample { axes: changed.map(|(axis, _)| axis).collect() })
+        }
+        "Roll" => Some(Action::Resample { axes: axes(&input_integers(model, node, 2)?, rank)? }),
+        "Interpolate" => {
+            let listed = match node.op.opset.as_str() {
+                "opset1" => node.op.integers("axes"),
+                "opset11" => input_integers(model, node, 2),
+                _ => input_integers(model, node, 3),
+            };
+            let axes = listed.map_or_else(|| Some((2..rank).collect()), |list| axes(&list, rank))?;
+            Some(Action::Resample { axes })
+        }
+        _ => None,
+    }
+}
+
+fn extent(model: &Model, node: &Node, axis: usize) -> Option<usize> {
+    model.graph().fact(*node.inputs.first()?).shape.get(axis)?.fixed()
+}
+
+fn split(model: &Model, node: &Node, rank: usize) -> Option<Action> {
+    let axis = axis(input_integers(model, node, 1)?.first().copied(), rank)?;
+    let count = node.outputs.len();
+    let size = extent(model, node, axis)
+        .filter(|size| count > 0 && size.is_multiple_of(count))
+        .map(|size| size / count);
+    let parts = (0..count).map(|slot| {
+        let start = size.map(|size| slot * size);
+        vec![Pick { axis, start, to_end: slot + 1 == count, step: 1, drops: false }]
+    });
+    Some(Action::Pick(parts.collect()))
+}
+
+fn variadic_split(model: &Model, node: &Node, rank: usize) -> Option<Action> {
+    let axis = axis(input_integers(model, node, 1)?.first().copied(), rank)?;
+    let lengths = input_integers(model, node, 2)?;
+    let count = node.outputs.len();
+    let mut start = Some(0usize);
+    let parts = lengths.iter().enumerate().map(|(slot, length)| {
+        let pick = Pick { axis, start, to_end: slot + 1 == count, step: 1, drops: false };
+        start = start.and_then(|start| Some(start + usize::try_from(*length).ok()?));
+        vec![pick]
+    });
+    let parts: Vec<_> = parts.collect();
+    (parts.len() == count).then_some(Action::Pick(parts))
+}
+
+/// One axis of a slice, from numbers that count from the end where negative.
+fn range(size: Option<usize>, axis: usize, start: i64, stop: i64, step: i64) -> Option<Pick> {
+    let step = usize::try_from(step).ok().filter(|step| *step > 0)?;
+    let from_end = |value: i64| {
+        let back = usize::try_from(value.unsigned_abs()).ok()?;
+        size.map(|size| size.saturating_sub(back))
+    };
+    let start = if start < 0 { from_end(start) } else { usize::try_from(start).ok() };
+    let stop_at = if stop < 0 { from_end(stop) } else { usize::try_from(stop).ok() };
+    let far = stop >= i64::from(i32::MAX);
+    let to_end = far || stop_at.zip(size).is_some_and(|(stop, size)| stop >= size);
+    Some(Pick { axis, start, to_end, step, drops: false })
+}
+
+fn slice(model: &Model, node: &Node, rank: usize) -> Option<Action> {
+    let (starts, stops, steps) =
+        (input_integers(model, node, 1)?, input_integers(model, node, 2)?, input_integers(model, node, 3)?);
+    let axes = match node.inputs.get(4) {
+        Some(_) => axes(&input_integers(model, node, 4)?, rank)?,
+        None => (0..starts.len()).collect(),
+    };
+    let picks = axes.iter().enumerate().map(|(i, &axis)| {
+        range(extent(model, node, axis), axis, *starts.get(i)?, *stops.get(i)?, *steps.get(i)?)
+    });
+    let picks: Vec<Pick> = picks.collect::<Option<_>>()?;
+    let picks = picks.into_iter().filter(|pick| !whole(pick)).collect();
+    Some(Action::Pick(vec![picks]))
+}
+
+fn whole(pick: &Pick) -> bool {
+    pick.start == Some(0) && pick.to_end && pick.step == 1
+}
+
+fn strided_slice(model: &Model, node: &Node, rank: usize) -> Option<Action> {
+    let mask = |name: &str, axis: usize| {
+        node.op.integers(name).and_then(|list| list.get(axis).copied()).is_some_and(|bit| bit == 1)
+    };
+    let begins = input_integers(model, node, 1)?;
+    let ends = input_integers(model, node, 2)?;
+    let steps = match node.inputs.get(3) {
+        Some(_) => input_integers(model, node, 3)?,
+        None => vec![1; begins.len()],
+    };
+    if begins.len() > rank
+        || (0..begins.len()).any(|axis| mask("new_axis_mask", axis) || mask("ellipsis_mask", axis))
+    {
+        return None;
+    }
+    let mut picks = Vec::new();
+    for axis in 0..begins.len() {
+        let size = extent(model, node, axis);
+        let begin = if mask("begin_mask", axis) { 0 } else { begins[axis] };
+        let end = if mask("end_mask", axis) { i64::MAX } else { *ends.get(axis)? };
+        if mask("shrink_axis_mask", axis) {
+            let mut pick = range(size, axis, begins[axis], i64::MAX, 1)?;
+            (pick.drops, pick.to_end) = (true, false);
+            picks.push(pick);
+            continue;
+        }
+        let pick = range(size, axis, begin, end, *steps.get(axis)?)?;
+        if !whole(&pick) {
+            picks.push(pick);
+        }
+    }
+    Some(Action::Pick(vec![picks]))
+}
+
+fn gather(model: &Model, node: &Node, rank: usize) -> Option<Action> {
+    if node.op.integer("batch_dims").unwrap_or(0) != 0 {
+        return None;
+    }
+    let axis = axis(input_integers(model, node, 2)?.first().copied(), rank)?;
+    let indices = *node.inputs.get(1)?;
+    let values = model.integers(indices)?;
+    let pick = match model.graph().fact(indices).rank() {
+        0 => {
+            let value = *values.first()?;
+            let mut pick = range(extent(model, node, axis), axis, value, i64::MAX, 1)?;
+            (pick.drops, pick.to_end) = (true, false);
+            pick
+        }
+        1 => Pick { axis, start: None, to_end: false, step: 0, drops: false },
+        _ => return None,
+    };
+    Some(Action::Pick(vec![vec![pick]]))
+}

@@ -1,0 +1,78 @@
+//! Convolutions and poolings: operations on `[N,C,spatial…]` that look at a neighbourhood.
+
+use super::{Action, Reduction};
+use crate::graph::Node;
+use crate::ir::Dim;
+use crate::model::Model;
+
+/// A convolution or pooling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// What it computes.
+    pub kind: WindowKind,
+    /// What it looks at.
+    pub extent: Extent,
+}
+
+/// What a window operation computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowKind {
+    /// `Convolution`: mixes channels.
+    Convolution,
+    /// `GroupConvolution`: mixes channels within groups.
+    GroupConvolution,
+    /// Pooling: every channel by itself.
+    Pool(Reduction),
+}
+
+/// What a window operation looks at for one element of its output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// One position: kernel and stride 1, no padding.
+    Point,
+    /// The whole map: one output position, nothing padded.
+    Whole,
+    /// A neighbourhood.
+    Local,
+}
+
+pub(super) fn action(model: &Model, node: &Node, rank: usize) -> Option<Action> {
+    let kind = match node.op.kind.as_str() {
+        "Convolution" => WindowKind::Convolution,
+        "GroupConvolution" => WindowKind::GroupConvolution,
+        "AvgPool" | "AdaptiveAvgPool" => WindowKind::Pool(Reduction::Mean),
+        "MaxPool" | "AdaptiveMaxPool" => WindowKind::Pool(Reduction::Max),
+        _ => return None,
+    };
+    if rank < 3 {
+        return None;
+    }
+    let spatial = |dims: &[Dim]| dims.get(2..).map(<[Dim]>::to_vec).unwrap_or_default();
+    let input = spatial(&model.graph().fact(*node.inputs.first()?).shape);
+    let output = spatial(&node.outputs.first()?.fact.shape);
+    let pads = ["pads_begin", "pads_end"]
+        .iter()
+        .all(|name| node.op.integers(name).is_none_or(|pads| pads.iter().all(|pad| *pad == 0)));
+    let adaptive = node.op.kind.starts_with("Adaptive");
+    let kernel: Vec<Dim> = match kind {
+        WindowKind::Pool(_) if adaptive => input.clone(),
+        WindowKind::Pool(_) => {
+            let kernel = node.op.integers("kernel")?;
+            kernel.iter().map(|size| usize::try_from(*size).map_or(Dim::Dynamic, Dim::Fixed)).collect()
+        }
+        WindowKind::Convolution => spatial(&model.graph().fact(*node.inputs.get(1)?).shape),
+        WindowKind::GroupConvolution => {
+            model.graph().fact(*node.inputs.get(1)?).shape.get(3..).map(<[Dim]>::to_vec)?
+        }
+    };
+    let strides = node.op.integers("strides").is_none_or(|strides| strides.iter().all(|stride| *stride == 1));
+    let single = output.iter().all(|dim| dim.is_one());
+    let extent = if !adaptive && kernel.iter().all(|dim| dim.is_one()) && strides && pads {
+        Extent::Point
+    } else if single && kernel == input && (pads || adaptive) {
+        Extent::Whole
+    } else {
+        Extent::Local
+    };
+    Some(Action::Window(Window { kind, extent }))
+}

@@ -1,0 +1,138 @@
+//! What was done to a model, for people (`Display`) and for programs (serde).
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::methods::{Method, SaliencyType};
+use crate::mosaic::{Step, Strategy};
+
+/// What an insertion did. The field names are stable: scripts read the JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The method used.
+    pub method: Method,
+    /// The model output that is explained.
+    pub output: String,
+    /// The layer whose tensor holds the logits.
+    pub logits: String,
+    /// The features that are masked.
+    pub target: TargetReport,
+    /// Number of masks, h·w; absent where known only at inference.
+    pub masks: Option<usize>,
+    /// Number of classes of the model; absent where not known.
+    pub classes: Option<usize>,
+    /// Which classes get a map: `all`, `top5`, `281,282`.
+    pub targets: String,
+    /// How the head is evaluated.
+    pub lowering: LoweringReport,
+    /// Whether maps are scaled to 0..255.
+    pub scaling: bool,
+    /// Element type of the saliency output.
+    pub saliency_type: SaliencyType,
+    /// Outputs that were added.
+    pub outputs: Vec<OutputReport>,
+    /// What was added to the files.
+    pub added: AddedReport,
+    /// Other things worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// The target of an insertion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TargetReport {
+    /// Layer name.
+    pub layer: String,
+    /// Operation.
+    pub op: String,
+    /// Type and shape, `f32[1,512,7,7]`.
+    pub shape: String,
+    /// Meaning of each axis, `N,C,H,W`.
+    pub layout: String,
+    /// Height and width, `7x7`; `?` where known only at inference.
+    pub grid: String,
+    /// Whether every path from the inputs to the logits passes it.
+    pub cut: bool,
+}
+
+/// How the head of the model is evaluated on the masks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoweringReport {
+    /// What was asked for.
+    pub requested: Strategy,
+    /// The dearest form that was needed: `OneHot`, `PerPosition` or `Dense`; absent without a head.
+    pub form: Option<&'static str>,
+    /// Bytes of copied activations alive at one time for one batch, where known and not zero.
+    pub dense_bytes: Option<u64>,
+    /// Each operation of the head, and why it has no cheaper form.
+    pub steps: Vec<Step>,
+}
+
+/// An output that was added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutputReport {
+    /// Tensor name.
+    pub name: String,
+    /// Type and shape.
+    pub shape: String,
+}
+
+/// What was added to the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct AddedReport {
+    /// Layers.
+    pub layers: usize,
+    /// Bytes of XML.
+    pub xml_bytes: usize,
+    /// Bytes of BIN.
+    pub bin_bytes: usize,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = &self.target;
+        writeln!(f, "method   {}", self.method.title())?;
+        writeln!(f, "explains {} (logits: {})", self.output, self.logits)?;
+        writeln!(f, "target   {} ({}, {}, {})", target.layer, target.op, target.shape, target.layout)?;
+        if let Some(form) = self.lowering.form {
+            write!(f, "lowering {form}")?;
+            if let Some(bytes) = self.lowering.dense_bytes {
+                write!(f, ", {} of copied activations", Bytes(bytes))?;
+            }
+            writeln!(f)?;
+            for step in self.lowering.steps.iter().filter(|step| step.form == "Dense") {
+                if let Some(why) = &step.why {
+                    writeln!(f, "         {} ({}): {why}", step.layer, step.op)?;
+                }
+            }
+        }
+        for output in &self.outputs {
+            writeln!(f, "output   {}: {}", output.name, output.shape)?;
+        }
+        let added = &self.added;
+        write!(
+            f,
+            "added    {} layers, {} of XML, {} of BIN",
+            added.layers,
+            Bytes(added.xml_bytes as u64),
+            Bytes(added.bin_bytes as u64)
+        )?;
+        for note in &self.notes {
+            write!(f, "\nnote     {note}")?;
+        }
+        Ok(())
+    }
+}
+
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[allow(clippy::cast_precision_loss)]
+        match self.0 {
+            bytes @ 0..1024 => write!(f, "{bytes} B"),
+            bytes @ 1024..1_048_576 => write!(f, "{:.1} KiB", bytes as f64 / 1024.0),
+            bytes => write!(f, "{:.1} MiB", bytes as f64 / 1_048_576.0),
+        }
+    }
+}

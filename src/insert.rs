@@ -270,7 +270,10 @@ fn finish<'m>(
         notes.push("ActivationMap knows no classes: --targets has no effect".to_owned());
     }
     let form = ["Dense", "PerPosition", "OneHot"].into_iter();
-    let form = form.filter(|form| branch.steps.iter().any(|step| step.form == *form)).next();
+    let mut form = form.filter(|form| branch.steps.iter().any(|step| step.form == *form)).next();
+    if form.is_some() && options.strategy == Strategy::Dense {
+        form = Some("Dense");
+    }
     let dense = form == Some("Dense");
     if dense && branch.dense_bytes.is_none() {
         notes.push("extents are known only at inference, so --memory-budget could not be checked".to_owned());

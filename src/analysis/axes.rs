@@ -216,9 +216,11 @@ impl Labels {
                 self.matmul(graph, node, out, transpose_a, transpose_b)
             }
             Action::Attention => {
-                let mut axes = self.get(first)?.clone();
-                *axes.0.last_mut()? = Axis::other(*out.last()?);
-                Some(axes)
+                let mut axes = self.joined_leading(&node.inputs, graph, out)?;
+                let rows = self.get(first).and_then(|axes| axes.0.get(out.len() - 2).cloned());
+                axes.push(rows.unwrap_or_else(|| Axis::other(out[out.len() - 2])));
+                axes.push(Axis::other(out[out.len() - 1]));
+                Some(Axes(axes))
             }
             Action::Transpose { order } => {
                 let input = self.get(first)?;
@@ -325,8 +327,9 @@ impl Labels {
         Some(Axes(axes))
     }
 
+    /// Labels of all axes but the last two, from whichever operand tells.
     fn joined_leading(&self, inputs: &[OutletId], graph: &Graph, out: &[Dim]) -> Option<Vec<Axis>> {
-        let leading = out.len() - 2;
+        let leading = out.len().checked_sub(2)?;
         if inputs.iter().all(|input| self.get(*input).is_none()) {
             return None;
         }

@@ -9,6 +9,10 @@ use crate::graph::{Fact, Node, NodeId, Op, OutletId, Size};
 use crate::ir::{Dim, ElementType, Shape};
 use crate::ops::{Action, Pick};
 
+/// Operations whose action is not described, but which are known to treat samples one by one.
+const KNOWN_OPAQUE: [&str; 5] =
+    ["Broadcast", "DepthToSpace", "SpaceToDepth", "ShuffleChannels", "ExtractImagePatches"];
+
 impl Lowering<'_, '_> {
     /// Clones a node on copies of its inputs.
     pub(super) fn dense_node(
@@ -19,6 +23,9 @@ impl Lowering<'_, '_> {
     ) -> Result<Vec<OutletId>, Why> {
         if node.has_body {
             return Err("control flow inside the head is not supported".to_owned());
+        }
+        if *action == Action::Opaque && !KNOWN_OPAQUE.contains(&node.op.kind.as_str()) {
+            return Err(format!("how {} treats the batch is not known", node.op.kind));
         }
         let mut batches = Vec::new();
         for slot in 0..node.outputs.len() {
@@ -249,8 +256,6 @@ impl Lowering<'_, '_> {
         let have = self.patch.fact(outlet).rank();
         match (batch + have).checked_sub(rank) {
             Some(axis) if !self.patch.fact(outlet).shape[axis].is_one() => {
-                let factor = self.labels.get(like).map_or(0, |axes| axes.0[batch].atoms.len());
-                let _ = factor;
                 self.repeated(outlet, axis, like)
             }
             _ => Ok(outlet),
@@ -361,16 +366,14 @@ impl Lowering<'_, '_> {
     /// Operations without a description of their axes that are known to treat the batch as such.
     fn dense_opaque(&mut self, id: NodeId, node: &Node, batch: usize) -> Result<Vec<OutletId>, Why> {
         match node.op.kind.as_str() {
-            "DepthToSpace" | "SpaceToDepth" | "ShuffleChannels" | "ExtractImagePatches" if batch == 0 => {
-                self.dense_first(id, node)
-            }
             "Broadcast" => {
                 self.only_first(node)?;
                 let x = self.dense(node.inputs[0])?;
                 let sizes = self.dense_sizes(OutletId::new(id, 0))?;
                 Ok(vec![self.patch.broadcast_to(&node.name, x, &sizes)])
             }
-            kind => Err(format!("how {kind} treats the batch is not known")),
+            _ if batch == 0 => self.dense_first(id, node),
+            _ => Err("its batch is not the first axis".to_owned()),
         }
     }
 }

@@ -196,7 +196,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
                         format!("{reason}; {dense}")
                     })
                 })?;
-                if self.memory.lost.is_none() {
+                if self.memory.lost.is_none() && self.positional(OutletId::new(id, 0)) {
                     self.memory.lost = Some((node.place(), reason));
                 }
                 copied.into_iter().map(Form::Dense).collect()

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::compare::{larger, magnitude};
 use super::cut::{self, Head, Signature};
 use super::layout::Geometry;
 use super::record::{Definition, Method};
@@ -10,6 +11,9 @@ use crate::Model;
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, OutletId};
 use crate::runtime::{Runtime, Session, Tensor};
+
+/// Difference between the logits of the original and of its head, as a share of the largest.
+const HEAD_TOLERANCE: f64 = 0.02;
 
 /// Runs the original, tapped at what the definition speaks of, and its head.
 #[derive(Debug)]
@@ -94,7 +98,7 @@ impl<'a> Reference<'a> {
         let classes = logits.len() / geometry.batch.max(1);
         let mut inputs = vec![target];
         inputs.extend(values);
-        let maps = self.masked(runtime, &geometry, inputs, logits.len())?;
+        let maps = self.masked(runtime, &geometry, inputs, &logits)?;
         Ok(Expected { geometry, features, logits, classes, maps })
     }
 
@@ -118,12 +122,13 @@ impl<'a> Reference<'a> {
         runtime: &mut Runtime,
         geometry: &Geometry,
         mut inputs: Vec<Tensor>,
-        scores: usize,
+        whole: &[f64],
     ) -> Result<Vec<f64>> {
+        let scores = whole.len();
         let signatures: Vec<Signature> =
             inputs.iter().map(|tensor| (tensor.element(), tensor.shape().to_vec())).collect();
         let session = self.head_for(runtime, signatures)?;
-        session.bind(&inputs)?;
+        check_head(whole, &session.run(&inputs)?)?;
         let target = inputs.swap_remove(0);
         let width = target.bytes().len().checked_div(target.len()).unwrap_or(0);
         let mut mosaic = Tensor::zeros(target.element(), target.shape().to_vec())?;
@@ -138,13 +143,7 @@ impl<'a> Reference<'a> {
             session.bind_one(0, &mosaic)?;
             session.infer()?;
             let logits = session.output(0)?.values()?;
-            if logits.len() != scores {
-                return Err(Error::Usage(format!(
-                    "the head gives {} scores, the original gives {scores}",
-                    logits.len()
-                )));
-            }
-            for (score, value) in logits.into_iter().enumerate() {
+            for (score, value) in logits.into_iter().take(scores).enumerate() {
                 maps[score * positions + position] = value;
             }
             for element in geometry.at_position(position) {
@@ -169,6 +168,27 @@ impl<'a> Reference<'a> {
             None => Err(Error::Internal("a compiled head was lost".to_owned())),
         }
     }
+}
+
+/// What was taken out of the original has to give its logits, when given its feature map whole.
+///
+/// The bound is loose: it tells a head that was cut wrongly from one that rounds differently, as
+/// quantized ones do when an operation at the cut is no longer fused.
+fn check_head(whole: &[f64], outputs: &[Tensor]) -> Result<()> {
+    let logits = outputs.first().map(Tensor::values).transpose()?.unwrap_or_default();
+    if logits.len() != whole.len() {
+        let message = format!("the head gives {} scores, the original {}", logits.len(), whole.len());
+        return Err(Error::Usage(message));
+    }
+    let difference = logits.iter().zip(whole).map(|(a, b)| (a - b).abs()).fold(0.0, larger);
+    let scale = magnitude(whole);
+    let close = difference <= HEAD_TOLERANCE * scale;
+    if close {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "the head taken out of the original does not give its logits: off by {difference:.2e} of {scale:.2e}"
+    )))
 }
 
 /// Mean of a feature map over channels: `[images, positions]`.
@@ -213,7 +233,19 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ir::ElementType;
     use crate::verify::layout::Layout;
+
+    #[test]
+    fn a_head_has_to_give_the_logits() {
+        let tensor =
+            |values: &[f32]| Tensor::from_values(ElementType::F32, vec![1, values.len()], values).unwrap();
+        check_head(&[1.0, -2.0], &[tensor(&[1.01, -2.01])]).unwrap();
+        check_head(&[1.0, -2.0], &[tensor(&[1.1, -2.0])]).unwrap_err();
+        check_head(&[1.0, -2.0], &[tensor(&[1.0, f32::NAN])]).unwrap_err();
+        check_head(&[1.0, -2.0], &[tensor(&[1.0])]).unwrap_err();
+        check_head(&[1.0], &[]).unwrap_err();
+    }
 
     #[test]
     fn means_skip_prefix_tokens() {

@@ -80,13 +80,13 @@ fn describe(
     encoding: Encoding,
 ) -> String {
     let width = expected.geometry.width.max(1);
+    let (row, column) = (map.at / width, map.at % width);
+    let size = |value: f64| if encoding.scaled { format!("{value:.1}") } else { format!("{value:.2e}") };
     let unit = if encoding.scaled { " of 255" } else { "" };
     format!(
-        "image {image}, class {class}: off by {:.3}{unit} at row {}, column {}; {:.3} allowed",
-        map.largest,
-        map.at / width,
-        map.at % width,
-        map.allowed
+        "image {image}, class {class}: off by {}{unit} at row {row}, column {column}; {} allowed",
+        size(map.largest),
+        size(map.allowed)
     )
 }
 
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!((figures.maps, figures.differing, problems.len()), (3, 0, 0));
         let (figures, problems) = run(&all, &expected, &[1, 3, 1, 2], &[0.0, 1.0, 5.0, 3.1, -1.0, 2.0]);
         assert_eq!((figures.wrong, figures.differing), (1, 1));
-        assert_eq!(problems, ["image 0, class 1: off by 0.100 at row 0, column 1; 0.002 allowed"]);
+        assert_eq!(problems, ["image 0, class 1: off by 1.00e-1 at row 0, column 1; 2.05e-3 allowed"]);
     }
 
     #[test]

@@ -39,7 +39,10 @@ pub(super) const SHOWN: usize = 5;
 ///
 /// # Errors
 /// [`Error::Io`] where a BIN cannot be read.
-pub fn check(original: (&Document, &Path), model: (&Document, &Path)) -> Result<Check<StructureFigures>> {
+pub(super) fn check(
+    original: (&Document, &Path),
+    model: (&Document, &Path),
+) -> Result<Check<StructureFigures>> {
     let mut problems = Vec::new();
     let ((old, old_bin), (new, new_bin)) = (original, model);
     layers(old, new, &mut problems);

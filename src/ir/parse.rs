@@ -21,9 +21,11 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Document> {
         offset: e.valid_up_to(),
         message: "not UTF-8; is this the XML of an IR?".to_owned(),
     })?;
-    let mut reader = Reader::from_str(text);
+    // The reader would pass over a byte order mark without counting it.
+    let marked = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = Reader::from_str(marked);
     reader.config_mut().expand_empty_elements = false;
-    let net = Parser { reader, path, text }.document()?;
+    let net = Parser { reader, path, text, skipped: text.len() - marked.len() }.document()?;
     let document = Document {
         path: path.to_path_buf(),
         version: net.version,
@@ -50,6 +52,8 @@ struct Parser<'a> {
     reader: Reader<&'a [u8]>,
     path: &'a Path,
     text: &'a str,
+    /// Bytes of `text` before those that the reader was given.
+    skipped: usize,
 }
 
 /// An element's opening tag: `open` is false for `<element/>`.
@@ -382,7 +386,7 @@ impl<'a> Parser<'a> {
             Ok(event) => Ok(event),
             Err(e) => {
                 let offset = usize::try_from(self.reader.error_position()).unwrap_or(usize::MAX);
-                Err(self.fail(offset, format!("not well-formed XML: {e}")))
+                Err(self.fail(offset.saturating_add(self.skipped), format!("not well-formed XML: {e}")))
             }
         }
     }
@@ -406,7 +410,7 @@ impl<'a> Parser<'a> {
     }
 
     fn offset(&self) -> usize {
-        usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX)
+        usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX).saturating_add(self.skipped)
     }
 
     fn truncated(&self, parent: &str) -> Error {
@@ -508,6 +512,15 @@ mod tests {
         let text = text.replace("<x>", "<rt_info>");
         let error = parse_text(&text).unwrap_err().to_string();
         assert!(error.contains("nested more than 256 deep"), "{error}");
+    }
+
+    #[test]
+    fn spans_count_a_byte_order_mark() {
+        let text = "\u{feff}<net version=\"11\"><layers></layers><edges/></net>";
+        let document = parse_text(text).unwrap();
+        assert_eq!(&text[document.sections.layers], "<layers></layers>");
+        let error = parse_text("\u{feff}<met/>").unwrap_err().to_string();
+        assert!(error.contains("byte 3:"), "{error}");
     }
 
     #[test]

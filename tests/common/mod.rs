@@ -7,11 +7,6 @@ use std::process::Output;
 
 use assert_cmd::Command;
 
-/// Fixtures that no insertion fits with default options: exit status 1.
-///
-/// A list, so that a fixture that starts to be refused, or to be accepted, is noticed.
-pub const REFUSED: [&str; 0] = [];
-
 /// The root of the repository; tests name files relative to it, so that messages are the same anywhere.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

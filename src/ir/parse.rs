@@ -9,8 +9,17 @@ use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 
 use super::document::Sections;
-use super::{Dim, Document, EdgeElement, ElementType, LayerElement, PortElement, RtInfo, Shape};
+use super::{Dim, Document, EdgeElement, ElementType, LayerElement, PortElement, RtInfo, Shape, ShapeDisplay};
 use crate::error::{Error, Result};
+
+/// Axes of a tensor; frameworks stop long before.
+const MAX_RANK: usize = 64;
+
+/// Elements of a tensor; no machine holds as many, and sums and products of such extents do not overflow.
+const MAX_ELEMENTS: usize = 1 << 48;
+
+/// Ids beyond this leave no room for those of added layers.
+const MAX_ID: u64 = i64::MAX as u64;
 
 /// Control-flow bodies nest, and so does `<rt_info>`; nothing real comes near this.
 const MAX_DEPTH: usize = 256;
@@ -21,6 +30,10 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Document> {
         offset: e.valid_up_to(),
         message: "not UTF-8; is this the XML of an IR?".to_owned(),
     })?;
+    if let Some(offset) = text.find('\0') {
+        let message = "a zero byte; is this the XML of an IR?".to_owned();
+        return Err(Error::Xml { path: path.to_path_buf(), offset, message });
+    }
     // The reader would pass over a byte order mark without counting it.
     let marked = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader::from_str(marked);
@@ -256,6 +269,18 @@ impl<'a> Parser<'a> {
                 }
             }
         }
+        if port.dims.len() > MAX_RANK {
+            let message = format!("port {} has {} dimensions, more than {MAX_RANK}", port.id, port.dims.len());
+            return Err(self.fail(tag.span.start, message));
+        }
+        // An extent of 0 must not hide another that is absurd.
+        let mut extents = port.dims.iter().filter_map(|dim| dim.fixed()).map(|extent| extent.max(1));
+        let elements = extents.try_fold(1usize, |elements, extent| elements.checked_mul(extent));
+        if elements.is_none_or(|elements| elements > MAX_ELEMENTS) {
+            let message =
+                format!("port {} has dims {}, which no machine can hold", port.id, ShapeDisplay(&port.dims));
+            return Err(self.fail(tag.span.start, message));
+        }
         Ok(port)
     }
 
@@ -405,7 +430,12 @@ impl<'a> Parser<'a> {
 
     fn number<T: std::str::FromStr>(&self, tag: &Tag<'a>, text: &str, name: &str) -> Result<T> {
         text.trim().parse().map_err(|_| {
-            self.fail(tag.span.start, format!("{name}=\"{text}\" of <{}> is no number", name_of(&tag.start)))
+            let element = name_of(&tag.start);
+            let message = match text {
+                "" => format!("a <{element}> without the attribute '{name}'"),
+                _ => format!("{name}=\"{text}\" of <{element}> is no number"),
+            };
+            self.fail(tag.span.start, message)
         })
     }
 
@@ -463,6 +493,10 @@ fn check_ids(document: &Document) -> Result<()> {
     for layer in &document.layers {
         if let Some(first) = seen.insert(layer.id, layer) {
             let message = format!("its id is already taken by layer '{}'", first.name);
+            return Err(Error::Layer { place: layer.place(None), message });
+        }
+        if layer.id > MAX_ID {
+            let message = "its id leaves no room for more layers".to_owned();
             return Err(Error::Layer { place: layer.place(None), message });
         }
         let mut ports: Vec<u32> = layer.inputs.iter().chain(&layer.outputs).map(|port| port.id).collect();

@@ -154,7 +154,7 @@ fn refusals() {
 /// Options that contradict the model or each other: exit status 2.
 #[test]
 fn wrong_options() {
-    let cases: [(&str, &[&str]); 13] = [
+    let cases: [(&str, &[&str]); 15] = [
         ("no_layer", &["--target-layer", "relu"]),
         ("no_layer_near", &["--target-layer", "nothing like it"]),
         ("no_output", &["--output", "nothing"]),
@@ -166,6 +166,8 @@ fn wrong_options() {
         ("size_overflows", &["--memory-budget", "18446744073709551615KiB"]),
         ("unscaled_u8", &["--no-scaling"]),
         ("output_name", &["--output-name", ""]),
+        ("output_name_of_a_tensor", &["--output-name", "image"]),
+        ("output_name_twice", &["--output-name", "feature_vector", "--feature-vector"]),
         ("unknown", &["--no-such-option"]),
         ("contradiction", &["--json", "--dump", "text"]),
     ];

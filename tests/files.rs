@@ -134,7 +134,8 @@ fn what_another_tool_wrote_anew_is_not_restored_by_guess() {
 fn branches_come_out_in_the_order_last_in_first_out() {
     let folder = copy_of("cnn_static");
     let model = folder.path().join("model.xml");
-    let [one, two, back, first] = ["one", "two", "back", "first"].map(|n| folder.path().join(n).with_extension("xml"));
+    let [one, two, back, first] =
+        ["one", "two", "back", "first"].map(|n| folder.path().join(n).with_extension("xml"));
     inserted(&model, &one).unwrap();
     let (status, _, err) = insert([text(&one), "-o", text(&two), "--output-name", "another_map"]);
     assert_eq!(status, 0, "{err}");
@@ -155,8 +156,7 @@ fn the_same_input_gives_the_same_bytes() {
             let folder = tempfile::tempdir().unwrap();
             let outs = ["a.xml", "b.xml"].map(|name| folder.path().join(name));
             for out in &outs {
-                let (status, _, err) =
-                    insert([text(&small(name)), "-o", text(out)].iter().chain(options));
+                let (status, _, err) = insert([text(&small(name)), "-o", text(out)].iter().chain(options));
                 assert_eq!(status, 0, "{name} {options:?}: {err}");
             }
             assert!(read(&outs[0]) == read(&outs[1]), "{name} {options:?}: XML");
@@ -188,8 +188,7 @@ fn check_added(original: &Path, out: &Path) {
     let old_xml = read(original);
     let old = Document::read(original).unwrap();
     let new = Document::read(out).unwrap();
-    let (old_bin, new_bin) =
-        (read(original.with_extension("bin")), read(out.with_extension("bin")));
+    let (old_bin, new_bin) = (read(original.with_extension("bin")), read(out.with_extension("bin")));
     assert!(new_bin.starts_with(&old_bin), "the BIN's start changed");
     for (was, is) in old.layers().iter().zip(new.layers()) {
         assert_eq!(old_xml[was.span.clone()], new.bytes()[is.span.clone()], "layer {}", was.name);
@@ -214,7 +213,8 @@ fn check_added(original: &Path, out: &Path) {
         let (offset, size) = (number("offset"), number("size"));
         assert_eq!(offset % 64, 0, "{} is not aligned", layer.name);
         assert!(offset >= old_bin.len() && offset + size <= new_bin.len(), "{}", layer.name);
-        let contents = (layer.data.clone().into_iter().take(2).collect::<Vec<_>>(), &new_bin[offset..offset + size]);
+        let contents =
+            (layer.data.clone().into_iter().take(2).collect::<Vec<_>>(), &new_bin[offset..offset + size]);
         assert!(!bytes.contains(&contents), "{} has a twin", layer.name);
         bytes.push(contents);
     }
@@ -313,7 +313,8 @@ fn one_bad_model_of_several_does_not_stop_the_others() {
     let statuses: Vec<_> = reports.iter().map(|report| report["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["inserted", "failed", "refused", "inserted"]);
     // A refusal alone is no failure.
-    let (status, ..) = insert(more.iter().map(String::as_str).chain(["--out-dir", text(&out), "--overwrite"]));
+    let (status, ..) =
+        insert(more.iter().map(String::as_str).chain(["--out-dir", text(&out), "--overwrite"]));
     assert_eq!(status, 1);
 }
 
@@ -333,7 +334,8 @@ fn reports_write_nothing() {
     let folder = copy_of("cnn_static");
     let model = folder.path().join("model.xml");
     let out = folder.path().join("out.xml");
-    for report in [&["--dry-run"][..], &["--list-targets"], &["--dry-run", "--json"], &["--dry-run", "--dump", "dot"]]
+    for report in
+        [&["--dry-run"][..], &["--list-targets"], &["--dry-run", "--json"], &["--dry-run", "--dump", "dot"]]
     {
         let (status, said, err) = insert([text(&model), "-o", text(&out)].iter().chain(report));
         assert_eq!(status, 0, "{err}");

@@ -120,7 +120,8 @@ fn weights_that_do_not_belong_to_the_model() {
     let xml = fs::read(common::small("cnn_static")).unwrap();
     let bin = fs::read(common::small("cnn_static").with_extension("bin")).unwrap();
     settings().bind(|| {
-        for (name, bin) in [("missing", None), ("empty", Some(&[][..])), ("short", Some(&bin[..bin.len() - 1]))]
+        for (name, bin) in
+            [("missing", None), ("empty", Some(&[][..])), ("short", Some(&bin[..bin.len() - 1]))]
         {
             let folder = model(&xml, bin);
             assert_snapshot!(format!("weights_{name}"), complaint(&folder.path().join("model.xml"), &[]));
@@ -187,7 +188,17 @@ fn large_numbers_of_things_end() {
         ("reshapes in a row", chain("Reshape", 50_000)),
         ("outputs of one layer", SOUND.replacen("</port>", &format!("</port>{ports}"), 1)),
         ("names of one tensor", SOUND.replacen("<port ", &format!("<port names=\"{names}\" "), 1)),
-        ("attributes", SOUND.replacen("<output>", &format!("<data {} /><output>", (0..50_000).map(|i| format!("a{i}=\"0\" ")).collect::<String>()), 1)),
+        (
+            "attributes",
+            SOUND.replacen(
+                "<output>",
+                &format!(
+                    "<data {} /><output>",
+                    (0..50_000).map(|i| format!("a{i}=\"0\" ")).collect::<String>()
+                ),
+                1,
+            ),
+        ),
     ];
     each(cases.map(|(name, text)| (name.to_owned(), text)), |name, text| {
         let folder = model(text.as_bytes(), None);

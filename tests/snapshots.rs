@@ -67,11 +67,14 @@ fn added_graphs_under_options() {
         ("output", "cnn_two_outputs", &["--output", "embedding"]),
     ];
     settings().bind(|| {
-        each(cases.map(|(what, name, options)| (what.to_owned(), (name, options))), |what, (name, options)| {
-            let path = format!("fixtures/small/{name}.xml");
-            let args = [&[&*path, "--dry-run", "--dump", "text"], *options].concat();
-            assert_snapshot!(format!("option_{what}"), shown(&args));
-        });
+        each(
+            cases.map(|(what, name, options)| (what.to_owned(), (name, options))),
+            |what, (name, options)| {
+                let path = format!("fixtures/small/{name}.xml");
+                let args = [&[&*path, "--dry-run", "--dump", "text"], *options].concat();
+                assert_snapshot!(format!("option_{what}"), shown(&args));
+            },
+        );
     });
 }
 
@@ -100,7 +103,9 @@ fn reports_for_programs() {
 #[test]
 fn reports_for_people() {
     settings().bind(|| {
-        for name in ["cnn_static", "cnn_two_outputs", "cnn_dynamic_hw", "attention_pool", "timm_test_convnext"] {
+        for name in
+            ["cnn_static", "cnn_two_outputs", "cnn_dynamic_hw", "attention_pool", "timm_test_convnext"]
+        {
             let path = format!("fixtures/small/{name}.xml");
             assert_snapshot!(format!("report_{name}"), shown(&[&path, "--dry-run"]));
         }
@@ -142,12 +147,15 @@ fn refusals() {
         ("one_of_two_outputs", "segmentation", &["--output", "scores"]),
     ];
     settings().bind(|| {
-        each(cases.map(|(what, name, options)| (what.to_owned(), (name, options))), |what, (name, options)| {
-            let path = format!("fixtures/small/{name}.xml");
-            let text = shown(&[&[&*path, "--dry-run"], *options].concat());
-            assert!(text.ends_with("exit status 1\n"), "{text}");
-            assert_snapshot!(format!("refusal_{what}"), text);
-        });
+        each(
+            cases.map(|(what, name, options)| (what.to_owned(), (name, options))),
+            |what, (name, options)| {
+                let path = format!("fixtures/small/{name}.xml");
+                let text = shown(&[&[&*path, "--dry-run"], *options].concat());
+                assert!(text.ends_with("exit status 1\n"), "{text}");
+                assert_snapshot!(format!("refusal_{what}"), text);
+            },
+        );
     });
 }
 

@@ -9,7 +9,9 @@ use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 
 use super::document::Sections;
-use super::{Dim, Document, EdgeElement, ElementType, LayerElement, PortElement, RtInfo, Shape, ShapeDisplay};
+use super::{
+    Dim, Document, EdgeElement, ElementType, LayerElement, PortElement, RtInfo, Shape, ShapeDisplay,
+};
 use crate::error::{Error, Result};
 
 /// Axes of a tensor; frameworks stop long before.
@@ -270,7 +272,8 @@ impl<'a> Parser<'a> {
             }
         }
         if port.dims.len() > MAX_RANK {
-            let message = format!("port {} has {} dimensions, more than {MAX_RANK}", port.id, port.dims.len());
+            let message =
+                format!("port {} has {} dimensions, more than {MAX_RANK}", port.id, port.dims.len());
             return Err(self.fail(tag.span.start, message));
         }
         // An extent of 0 must not hide another that is absurd.

@@ -19,9 +19,8 @@ pub(super) fn sound(model: &Model, node: &Node, action: &Action) -> bool {
     };
     let rank = first.rank();
     let single = node.outputs.len() == 1;
-    let within = |axes: &[usize]| {
-        axes.iter().enumerate().all(|(i, axis)| *axis < rank && !axes[..i].contains(axis))
-    };
+    let within =
+        |axes: &[usize]| axes.iter().enumerate().all(|(i, axis)| *axis < rank && !axes[..i].contains(axis));
     match action {
         Action::Elementwise(_) => {
             single

@@ -255,9 +255,7 @@ impl Lowering<'_, '_> {
     ) -> Result<OutletId, Why> {
         let have = self.patch.fact(outlet).rank();
         match (batch + have).checked_sub(rank) {
-            Some(axis) if !self.patch.fact(outlet).shape[axis].is_one() => {
-                self.repeated(outlet, axis, like)
-            }
+            Some(axis) if !self.patch.fact(outlet).shape[axis].is_one() => self.repeated(outlet, axis, like),
             _ => Ok(outlet),
         }
     }

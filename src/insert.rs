@@ -155,6 +155,10 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
             others.join("', '")
         ));
     }
+    if model.document().version() == 10 {
+        let note = "OpenVINO presents outputs of IR version 10 as f32; the map holds the same numbers";
+        notes.push(note.to_owned());
+    }
     for logits in &found {
         check_classes(&options.classes, logits)?;
         let candidates = candidates(model, &labels, logits, options.target_layer.as_deref())?;
@@ -162,6 +166,7 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
             Ok((candidate, target)) => {
                 match attempt(model, options, method, &labels, logits, candidate, &target) {
                     Ok(done) => {
+                        notes.extend(passed_over(&candidates, candidate));
                         return finish(model, options, method, logits, candidate, &target, done, notes);
                     }
                     Err(reason) => reasons.push((subject(logits, Some(candidate)), reason)),
@@ -218,6 +223,20 @@ fn choose(candidates: &[Candidate]) -> std::result::Result<(&Candidate, Target),
         [Candidate { layout: Err(reason), .. }] => Err(reason.clone()),
         _ => Err(Reason::NothingSpatial { looked: candidates.len() }),
     }
+}
+
+/// A note where a value closer to the logits might be a map, but its axes were not understood.
+fn passed_over(candidates: &[Candidate], chosen: &Candidate) -> Option<String> {
+    let closer = candidates.iter().take_while(|candidate| *candidate != chosen);
+    let mut maps = closer.filter(|candidate| {
+        let many = candidate.fact.shape.iter().skip(1).filter(|dim| !dim.is_one()).count();
+        candidate.cut && many > 1
+    });
+    let passed = maps.next()?;
+    Some(format!(
+        "'{}' {} is closer to the logits and was passed over, because the meaning of its axes is not known",
+        passed.layer, passed.fact
+    ))
 }
 
 struct Done {

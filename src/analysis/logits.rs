@@ -2,7 +2,7 @@
 
 use super::{Labels, Reason};
 use crate::error::{Error, Result};
-use crate::graph::{NodeId, OutletId};
+use crate::graph::{Flow, NodeId, OutletId};
 use crate::ir::Dim;
 use crate::model::Model;
 
@@ -19,10 +19,12 @@ pub struct Logits {
     pub class: usize,
     /// Number of classes.
     pub classes: Dim,
+    /// Whether a Softmax or Sigmoid follows.
+    pub activated: bool,
 }
 
 impl Logits {
-    /// The logits behind each output that can be class scores, in file order; and the outputs that can not.
+    /// The logits behind each output that can be class scores, the likeliest first; and the outputs that can not.
     ///
     /// `wanted` restricts the search to one output, by tensor name or layer name.
     ///
@@ -62,8 +64,21 @@ impl Logits {
                 None => reasons.push(("the model".to_owned(), Reason::NoOutput)),
             }
         }
-        Ok((found, reasons))
+        Ok((by_likelihood(model, found), reasons))
     }
+}
+
+/// Sorts logits: outputs with an activation are scores more surely than others, and what other
+/// logits are computed from (an embedding, say) is less likely to be meant than they are.
+fn by_likelihood(model: &Model, mut found: Vec<Logits>) -> Vec<Logits> {
+    let graph = model.graph();
+    let outlets: Vec<OutletId> = found.iter().map(|logits| logits.outlet).collect();
+    found.sort_by_cached_key(|logits| {
+        let after = Flow::after(graph, logits.outlet);
+        let feeds_another = outlets.iter().any(|other| *other != logits.outlet && after[other.node.index()]);
+        (!logits.activated, feeds_another)
+    });
+    found
 }
 
 /// Name of a model output: its tensor's first name, or its layer's.
@@ -80,13 +95,15 @@ fn before_activation(
     name: String,
 ) -> std::result::Result<Logits, Reason> {
     let graph = model.graph();
-    let mut logits = output;
+    let (mut logits, mut activated) = (output, false);
     let mut at = output;
     loop {
         let node = graph.node(at.node);
         let Some(&input) = node.inputs.first() else { break };
         match node.op.kind.as_str() {
-            "SoftMax" | "Softmax" | "LogSoftmax" | "LogSoftMax" | "Sigmoid" => logits = input,
+            "SoftMax" | "Softmax" | "LogSoftmax" | "LogSoftMax" | "Sigmoid" => {
+                (logits, activated) = (input, true);
+            }
             "Convert" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => {}
             _ => break,
         }
@@ -104,5 +121,5 @@ fn before_activation(
         ([class], _) | ([], [class, ..]) => *class,
         _ => return Err(reason()),
     };
-    Ok(Logits { outlet: logits, output: name, batch, class, classes: fact.shape[class] })
+    Ok(Logits { outlet: logits, output: name, batch, class, classes: fact.shape[class], activated })
 }

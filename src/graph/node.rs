@@ -11,6 +11,13 @@ use crate::ir::{Document, ElementType, LayerElement, Shape, ShapeDisplay};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub(crate) usize);
 
+impl NodeId {
+    /// Place among all nodes, counted from 0.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// One output of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OutletId {

@@ -213,6 +213,8 @@ impl Lowering<'_, '_> {
         for input in &node.inputs {
             inputs.push(match self.rest(*input) {
                 Some(Rest::Value(value)) => value,
+                // FakeQuantize, for one, wants its data in full.
+                Some(Rest::Zero) if zero == Zero::Lost => self.full_rest(*input)?,
                 Some(Rest::Zero) => {
                     let element = self.patch.fact(*input).element;
                     self.patch.float("zero", element, 0.0)

@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         Ok(Outcome::NotChecked) => ExitCode::from(2),
         Err(error) => {
             // There is nowhere left to complain where standard error is closed.
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            let _ = writeln!(io::stderr(), "xai-verify: {error:#}");
             ExitCode::from(2)
         }
     }

@@ -68,9 +68,11 @@ impl From<RuntimeError> for crate::Error {
 /// OpenVINO nests its exceptions and names its own source files line by line; the reasons are on
 /// the lines that are not such names.
 fn first_lines(text: &str) -> String {
-    let reasons = text.lines().map(str::trim).filter(|line| {
-        !line.is_empty() && !line.starts_with("Exception from ") && !line.starts_with("[ GENERAL_ERROR ]:")
+    let reasons = text.lines().map(|line| match line.split_once("Exception from ") {
+        Some((before, _)) => before.trim(),
+        None => line.trim(),
     });
+    let reasons = reasons.filter(|line| !line.is_empty() && !line.starts_with("[ GENERAL_ERROR ]:"));
     let kept: Vec<&str> = reasons.take(4).collect();
     if kept.is_empty() { text.trim().to_owned() } else { kept.join(" ") }
 }
@@ -85,8 +87,6 @@ mod tests {
                     Exception from src/inference/src/dev/core_impl.cpp:1:\n\nUnable to read the model\n";
         let error = RuntimeError::call("read the model")(text);
         let shown = error.to_string();
-        assert!(shown.starts_with("OpenVINO cannot read the model: general error:"), "{shown}");
-        assert!(shown.ends_with("Unable to read the model"), "{shown}");
-        assert!(!shown.contains("core_impl"), "{shown}");
+        assert_eq!(shown, "OpenVINO cannot read the model: general error: Unable to read the model");
     }
 }

@@ -10,7 +10,7 @@ mod tensor;
 
 use std::path::{Path, PathBuf};
 
-use openvino::{CompiledModel, Core, DeviceType, InferRequest, RwPropertyKey};
+use openvino::{CompiledModel, Core, DeviceType, InferRequest, InferenceErrorKind, RwPropertyKey};
 
 pub use error::RuntimeError;
 pub use tensor::Tensor;
@@ -122,7 +122,7 @@ impl Runtime {
         };
         let inputs = count(compiled.get_input_size())?;
         let outputs = count(compiled.get_output_size())?;
-        Ok(Session { request, _compiled: compiled, name: path.to_string(), inputs, outputs })
+        Ok(Session { request, compiled, name: path.to_string(), inputs, outputs })
     }
 }
 
@@ -130,7 +130,7 @@ impl Runtime {
 pub struct Session {
     // Declared before the model, so that it is dropped first.
     request: InferRequest,
-    _compiled: CompiledModel,
+    compiled: CompiledModel,
     name: String,
     inputs: usize,
     outputs: usize,
@@ -138,7 +138,7 @@ pub struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, inputs, outputs, request: _, _compiled: _ } = self;
+        let Self { name, inputs, outputs, request: _, compiled: _ } = self;
         f.debug_struct("Session")
             .field("name", name)
             .field("inputs", inputs)
@@ -190,9 +190,18 @@ impl Session {
     /// As [`Session::run`].
     pub fn bind_one(&mut self, index: usize, tensor: &Tensor) -> Result<(), RuntimeError> {
         let action = || format!("set input {index} of {} to {tensor}", self.name);
-        let shape = native_shape(tensor.shape())?;
-        let mut native = openvino::Tensor::new(native_element(tensor.element())?, &shape)
-            .map_err(RuntimeError::call(action()))?;
+        let scalar = tensor.shape().is_empty();
+        let mut native = if scalar {
+            // The C API has no shape without dimensions, so that a scalar can only be written to
+            // where the request keeps it.
+            let port = self.compiled.get_input_by_index(index).map_err(RuntimeError::call(action()))?;
+            let name = port.get_name().map_err(RuntimeError::call(action()))?;
+            self.request.get_tensor(&name).map_err(RuntimeError::call(action()))?
+        } else {
+            let shape = native_shape(tensor.shape())?;
+            openvino::Tensor::new(native_element(tensor.element())?, &shape)
+                .map_err(RuntimeError::call(action()))?
+        };
         if !tensor.is_empty() {
             let data = native.get_raw_data_mut().map_err(RuntimeError::call(action()))?;
             if data.len() != tensor.bytes().len() {
@@ -203,6 +212,9 @@ impl Session {
                 )));
             }
             data.copy_from_slice(tensor.bytes());
+        }
+        if scalar {
+            return Ok(());
         }
         let message = RuntimeError::call(action());
         self.request.set_input_tensor_by_index(index, &native).map_err(message)
@@ -224,9 +236,15 @@ impl Session {
         let action = || format!("read output {index} of {}", self.name);
         let native = self.request.get_output_tensor_by_index(index).map_err(RuntimeError::call(action()))?;
         let element = native.get_element_type().map_err(RuntimeError::call(action()))?;
-        let shape = native.get_shape().map_err(RuntimeError::call(action()))?;
-        let dims = shape.get_dimensions().iter().map(|dim| usize::try_from(*dim));
-        let dims: Vec<usize> = dims.collect::<Result<_, _>>().map_err(RuntimeError::call(action()))?;
+        let dims: Vec<usize> = match native.get_shape() {
+            Ok(shape) => {
+                let dims = shape.get_dimensions().iter().map(|dim| usize::try_from(*dim));
+                dims.collect::<Result<_, _>>().map_err(RuntimeError::call(action()))?
+            }
+            // The C API cannot express the shape of a scalar.
+            Err(e) if e.kind == InferenceErrorKind::InvalidCParam && native.get_size() == Ok(1) => Vec::new(),
+            Err(e) => return Err(RuntimeError::call(action())(e)),
+        };
         // The data pointer of an empty tensor may be null, which the bindings do not expect.
         let bytes = if dims.contains(&0) {
             Vec::new()

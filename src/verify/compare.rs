@@ -112,14 +112,16 @@ pub(super) fn compare(expected: &[f64], found: &[f64], scale: f64, encoding: Enc
     };
     let encode = |value: f64| {
         let value = if encoding.scaled { 255.0 * (value - least) / (range + 1e-12) } else { value };
-        if encoding.truncated { value.trunc() } else { value }
+        // What is stored was computed in 24 bits. In more of them, the small constant would keep the
+        // largest value below 255, and truncation would make it 254 in every map.
+        #[allow(clippy::cast_possible_truncation)]
+        let value = value as f32;
+        f64::from(if encoding.truncated { value.trunc() } else { value })
     };
     let (mut largest, mut at) = (0.0, 0);
     let mut differing = 0;
     for (place, (expected, found)) in expected.iter().zip(found).enumerate() {
-        // What is stored has 24 bits at most; a difference below them is none.
-        #[allow(clippy::cast_possible_truncation)]
-        let expected = f64::from(encode(*expected) as f32);
+        let expected = encode(*expected);
         let difference = (expected - found).abs();
         if larger(largest, difference) != largest {
             (largest, at) = (difference, place);
@@ -159,8 +161,9 @@ mod tests {
     #[test]
     fn maps_are_scaled_from_least_to_most() {
         let found = compare(&[1.0, 2.0, 3.0], &[0.0, 127.0, 255.0], 0.0, U8);
-        assert_eq!((found.largest, found.differing, found.passes()), (1.0, 1, true));
-        // The small constant keeps the top just below 255 before truncation, in 64 bits but not in 32.
+        assert_eq!((found.largest, found.differing, found.passes()), (0.0, 0, true));
+        let step = compare(&[1.0, 2.0, 3.0], &[0.0, 126.0, 255.0], 0.0, U8);
+        assert_eq!((step.largest, step.differing, step.at, step.passes()), (1.0, 1, 1, true));
         let wrong = compare(&[1.0, 2.0, 3.0], &[0.0, 120.0, 255.0], 0.0, U8);
         assert!(!wrong.passes());
     }

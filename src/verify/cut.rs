@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::graph::{Graph, NodeId, OutletId};
-use crate::ir::{Document, ElementType};
+use crate::ir::{Dim, Document, ElementType, Shape};
+use crate::runtime::Tensor;
 
 /// A head: everything between a feature map and the logits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +22,21 @@ pub(super) struct Head {
     inside: Vec<bool>,
 }
 
-/// A tensor's type and dimensions at run time.
-pub(super) type Signature = (ElementType, Vec<usize>);
+/// Type and shape of a head's input.
+pub(super) type Signature = (ElementType, Shape);
+
+/// What a head is to take for `tensor`, which the model declares as `declared`.
+///
+/// What the model leaves open stays open: the head is to be compiled as it is in the model, and not
+/// as another one in which the compiler knows more. So does what the file has wrong, which
+/// OpenVINO ignores.
+pub(super) fn signature(declared: &[Dim], tensor: &Tensor) -> Signature {
+    let dims = tensor.shape().iter().enumerate().map(|(axis, &dim)| match declared.get(axis) {
+        Some(Dim::Fixed(value)) if *value == dim => Dim::Fixed(dim),
+        _ => Dim::Dynamic,
+    });
+    (tensor.element(), dims.collect())
+}
 
 impl Head {
     /// Goes back from `logits` until `target`, constants, or values that `target` has no part in.
@@ -157,16 +171,16 @@ impl Net {
         );
     }
 
-    fn parameter(&mut self, element: ElementType, shape: &[usize]) -> (u64, u32) {
+    fn parameter(&mut self, element: ElementType, shape: &[Dim]) -> (u64, u32) {
         let id = self.id();
-        let dims: Vec<String> = shape.iter().map(usize::to_string).collect();
+        let dims: Vec<String> = shape.iter().map(|dim| dim.as_i64().to_string()).collect();
         let ports: String = dims.iter().map(|dim| format!("<dim>{dim}</dim>")).collect();
         let _ = writeln!(
             self.layers,
             concat!(
                 r#"<layer id="{id}" name="xai_verify_{id}" type="Parameter" version="opset1">"#,
                 r#"<data shape="{shape}" element_type="{element}"/>"#,
-                r#"<output><port id="0" precision="{precision}">{ports}</port></output></layer>"#
+                r#"<output><port id="0" precision="{precision}" names="xai_verify_{id}">{ports}</port></output></layer>"#
             ),
             id = id,
             shape = dims.join(","),
@@ -258,7 +272,7 @@ mod tests {
         let (document, graph) = model(MODEL);
         let head = Head::new(&graph, outlet(&graph, "target"), outlet(&graph, "logits")).unwrap();
         assert_eq!(names(&graph, &head.inputs), ["target", "vector", "trunk", "side"]);
-        let signatures = vec![(ElementType::F32, vec![1, 2]); 4];
+        let signatures = vec![(ElementType::F32, vec![Dim::Dynamic, Dim::Fixed(2)]); 4];
         let text = head.emit(&document, &graph, &signatures);
         let parsed = Document::parse(Path::new("head.xml"), text.into_bytes()).unwrap();
         let cut = Graph::new(&parsed).unwrap();
@@ -270,7 +284,7 @@ mod tests {
             assert!(!inside.contains(&name), "{name} in {inside:?}");
         }
         assert_eq!(cut.parameters().count(), 4);
-        assert_eq!(cut.parameters().next().unwrap().1.op.attribute("shape"), Some("1,2"));
+        assert_eq!(cut.parameters().next().unwrap().1.op.attribute("shape"), Some("-1,2"));
         let results: Vec<String> = cut.results().map(|(_, outlet)| cut.label(outlet)).collect();
         assert_eq!(results, ["logits"]);
     }
@@ -282,6 +296,15 @@ mod tests {
         assert_eq!(error, "the logits 'side' do not depend on the target 'logits'");
         // A shape carries no data.
         Head::new(&graph, outlet(&graph, "target"), outlet(&graph, "own_shape")).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_open_in_the_model_stays_open_in_the_head() {
+        let tensor = Tensor::zeros(ElementType::F16, vec![2, 3, 4]).unwrap();
+        let declared = [Dim::Dynamic, Dim::Fixed(3), Dim::Fixed(5)];
+        let (element, shape) = signature(&declared, &tensor);
+        assert_eq!(element, ElementType::F16);
+        assert_eq!(shape, [Dim::Dynamic, Dim::Fixed(3), Dim::Dynamic]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::ir::{Document, ElementType, RtInfo, marker};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record<'a> {
     section: &'a RtInfo,
+    version: u32,
 }
 
 /// What the saliency maps are said to be, for the methods that are known here.
@@ -26,6 +27,8 @@ pub(super) struct Definition {
     pub(super) scaling: bool,
     /// Element type of the maps.
     pub(super) element: ElementType,
+    /// Element type in which the runtime hands them out: integers of IR 10 become `f32`.
+    pub(super) delivered: ElementType,
     /// Tensor name of the maps.
     pub(super) output: String,
     /// Tensor name of the feature vector, where one was added.
@@ -64,7 +67,9 @@ impl<'a> Record<'a> {
     /// [`Error::Usage`] where there is none.
     pub(super) fn read(document: &'a Document) -> Result<Self> {
         match document.rt_info().child(marker::SECTION) {
-            Some(section) if section.child("method").is_some() => Ok(Self { section }),
+            Some(section) if section.child("method").is_some() => {
+                Ok(Self { section, version: document.version() })
+            }
             _ => Err(Error::Usage(format!(
                 "{}: its rt_info has no section '{}' with a 'method', which is where xai-insert records what \
                  it added. Give the original first and the model with the saliency branch second",
@@ -116,6 +121,7 @@ impl<'a> Record<'a> {
             grid: parse_grid(self.required("grid")?)?,
             scaling,
             element,
+            delivered: if self.version == 10 { ElementType::F32 } else { element },
             output: self.required("output")?.to_owned(),
             feature_vector: self.get("feature_vector").map(str::to_owned),
         })

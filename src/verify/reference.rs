@@ -125,9 +125,7 @@ impl<'a> Reference<'a> {
         whole: &[f64],
     ) -> Result<Vec<f64>> {
         let scores = whole.len();
-        let signatures: Vec<Signature> =
-            inputs.iter().map(|tensor| (tensor.element(), tensor.shape().to_vec())).collect();
-        let session = self.head_for(runtime, signatures)?;
+        let session = self.head_for(runtime, &inputs)?;
         check_head(whole, &session.run(&inputs)?)?;
         let target = inputs.swap_remove(0);
         let width = target.bytes().len().checked_div(target.len()).unwrap_or(0);
@@ -150,15 +148,23 @@ impl<'a> Reference<'a> {
                 mosaic.bytes_mut()[element * width..(element + 1) * width].fill(0);
             }
         }
+        // Once more: some versions of the runtime give another answer at the second run of a graph.
+        session.bind_one(0, &target)?;
+        session.infer()?;
+        check_head(whole, &[session.output(0)?])?;
         Ok(maps)
     }
 
-    fn head_for(&mut self, runtime: &mut Runtime, signatures: Vec<Signature>) -> Result<&mut Session> {
+    fn head_for(&mut self, runtime: &mut Runtime, inputs: &[Tensor]) -> Result<&mut Session> {
+        let head =
+            self.head.as_ref().ok_or_else(|| Error::Internal("a head where there is none".to_owned()))?;
+        let graph = self.model.graph();
+        let declared = head.inputs.iter().map(|input| &graph.fact(*input).shape);
+        let signatures: Vec<Signature> =
+            declared.zip(inputs).map(|(declared, tensor)| cut::signature(declared, tensor)).collect();
         let fits = self.compiled.as_ref().is_some_and(|(found, _)| *found == signatures);
         if !fits {
-            let head =
-                self.head.as_ref().ok_or_else(|| Error::Internal("a head where there is none".to_owned()))?;
-            let text = head.emit(self.model.document(), self.model.graph(), &signatures);
+            let text = head.emit(self.model.document(), graph, &signatures);
             let path = write(self.folder.path(), "head.xml", &text)?;
             let session = runtime.compile(&path, self.model.weights().path())?;
             return Ok(&mut self.compiled.insert((signatures, session)).1);
@@ -187,7 +193,8 @@ fn check_head(whole: &[f64], outputs: &[Tensor]) -> Result<()> {
         return Ok(());
     }
     Err(Error::Usage(format!(
-        "the head taken out of the original does not give its logits: off by {difference:.2e} of {scale:.2e}"
+        "the head taken out of the original does not give its logits, or not every time: off by \
+         {difference:.2e}, where the largest is {scale:.2e}"
     )))
 }
 

@@ -264,6 +264,9 @@ impl fmt::Display for OutputFigures {
 impl fmt::Display for WithUnit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let WithUnit(figures, unit) = self;
+        if figures.maps == 0 {
+            return f.write_str("nothing to compare");
+        }
         #[allow(clippy::cast_precision_loss)]
         let share = 100.0 * figures.differing as f64 / figures.values.max(1) as f64;
         write!(

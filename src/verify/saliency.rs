@@ -35,10 +35,10 @@ pub(super) fn compare_maps(
         Method::ReciproCam { .. } => vec![geometry.batch, count, geometry.height, geometry.width],
         Method::ActivationMap => vec![geometry.batch, geometry.height, geometry.width],
     };
-    if found.shape() != shape || found.element() != definition.element {
+    if found.shape() != shape || found.element() != definition.delivered {
         problems.push(format!(
             "'{}' is {found}, and should be {}{shape:?}",
-            definition.output, definition.element
+            definition.output, definition.delivered
         ));
         return Ok(());
     }
@@ -166,6 +166,7 @@ mod tests {
             grid: None,
             scaling: element == ElementType::U8,
             element,
+            delivered: element,
             output: "saliency_map".to_owned(),
             feature_vector: None,
         }

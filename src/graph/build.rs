@@ -158,7 +158,8 @@ impl Patch<'_> {
         let (pattern, target) = if open <= 1 {
             // With -1 for an extent, OpenVINO can work it out where the input is known.
             let total = fact.shape.iter().copied().fold(Dim::Fixed(1), Dim::times);
-            let known: usize = target.iter().filter_map(|dim| dim.fixed()).product();
+            let mut fixed = target.iter().filter_map(|dim| dim.fixed());
+            let known = fixed.try_fold(1usize, |known, extent| known.checked_mul(extent)).unwrap_or(0);
             let pattern: Vec<i64> = target.iter().map(|dim| dim.as_i64()).collect();
             let target = match total {
                 Dim::Fixed(total) if open == 1 && known > 0 => {
@@ -255,7 +256,7 @@ impl Patch<'_> {
         let mut fact = self.fact(*first).clone();
         fact.shape[axis] =
             parts.iter().fold(Dim::Fixed(0), |sum, part| match (sum, self.fact(*part).shape[axis]) {
-                (Dim::Fixed(a), Dim::Fixed(b)) => Dim::Fixed(a + b),
+                (Dim::Fixed(a), Dim::Fixed(b)) => a.checked_add(b).map_or(Dim::Dynamic, Dim::Fixed),
                 _ => Dim::Dynamic,
             });
         self.add(hint, Op::new("Concat", "opset1").with("axis", axis), parts.to_vec(), vec![fact])

@@ -341,13 +341,14 @@ impl Lowering<'_, '_> {
             let integer = |value: usize| i64::try_from(value).map_err(|_| "its slice is too long".to_owned());
             (begin[axis], begin_mask[axis], stride[axis]) = (integer(start)?, 0, integer(pick.step)?);
             if pick.drops {
-                (end[axis], end_mask[axis], shrink[axis]) = (integer(start + 1)?, 0, 1);
+                (end[axis], end_mask[axis], shrink[axis]) = (integer(start.saturating_add(1))?, 0, 1);
                 continue;
             }
             let extent = extents.next().copied().unwrap_or(Dim::Dynamic);
             if !pick.to_end {
                 let length = extent.fixed().ok_or("where its slice ends is not known")?;
-                (end[axis], end_mask[axis]) = (integer(start + length.saturating_sub(1) * pick.step + 1)?, 0);
+                let last = length.saturating_sub(1).saturating_mul(pick.step).saturating_add(start);
+                (end[axis], end_mask[axis]) = (integer(last.saturating_add(1))?, 0);
             }
         }
         let list = |values: &[i32]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

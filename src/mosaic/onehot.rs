@@ -105,7 +105,7 @@ impl Lowering<'_, '_> {
                 return Err("positions share an axis with something else".to_owned());
             }
             for atom in &entry.atoms {
-                count = count.and_then(|count| Some(count * atom.size.fixed()?));
+                count = count.and_then(|count: usize| count.checked_mul(atom.size.fixed()?));
             }
         }
         match (count, self.k().dim()) {

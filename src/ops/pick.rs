@@ -57,7 +57,7 @@ fn split(model: &Model, node: &Node, rank: usize) -> Option<Action> {
         .filter(|size| count > 0 && size.is_multiple_of(count))
         .map(|size| size / count);
     let parts = (0..count).map(|slot| {
-        let start = size.map(|size| slot * size);
+        let start = size.and_then(|size| size.checked_mul(slot));
         vec![Pick { axis, start, to_end: slot + 1 == count, step: 1, drops: false }]
     });
     Some(Action::Pick(parts.collect()))
@@ -70,7 +70,7 @@ fn variadic_split(model: &Model, node: &Node, rank: usize) -> Option<Action> {
     let mut start = Some(0usize);
     let parts = lengths.iter().enumerate().map(|(slot, length)| {
         let pick = Pick { axis, start, to_end: slot + 1 == count, step: 1, drops: false };
-        start = start.and_then(|start| Some(start + usize::try_from(*length).ok()?));
+        start = start.and_then(|start| start.checked_add(usize::try_from(*length).ok()?));
         vec![pick]
     });
     let parts: Vec<_> = parts.collect();

@@ -50,14 +50,24 @@ impl Model {
         self.graph.node(id)
     }
 
+    /// The node that an outlet's numbers come from, behind conversions and shape-only operations.
+    fn source(&self, outlet: OutletId) -> &Node {
+        let mut node = self.node(outlet.node);
+        while let ("Convert" | "Reshape" | "Squeeze" | "Unsqueeze", Some(input)) =
+            (node.op.kind.as_str(), node.inputs.first())
+        {
+            node = self.node(input.node);
+        }
+        node
+    }
+
     /// The integers of a constant (also behind a Convert or a shape-only operation).
     ///
     /// `None` where the outlet is no constant, holds no integers or far too many to be a shape.
     pub fn integers(&self, outlet: OutletId) -> Option<Vec<i64>> {
-        let node = self.node(outlet.node);
+        let node = self.source(outlet);
         match node.op.kind.as_str() {
             "Const" => self.constant(node),
-            "Convert" | "Reshape" | "Squeeze" | "Unsqueeze" => self.integers(*node.inputs.first()?),
             "ShapeOf" => {
                 let shape = &self.graph.fact(*node.inputs.first()?).shape;
                 shape.iter().map(|dim| dim.fixed().and_then(|value| i64::try_from(value).ok())).collect()
@@ -68,9 +78,8 @@ impl Model {
 
     /// The single number of a constant scalar, whatever its type.
     pub fn scalar(&self, outlet: OutletId) -> Option<f64> {
-        let node = self.node(outlet.node);
+        let node = self.source(outlet);
         match node.op.kind.as_str() {
-            "Convert" | "Reshape" | "Squeeze" | "Unsqueeze" => self.scalar(*node.inputs.first()?),
             "Const" => {
                 let bytes = self.const_bytes(node)?;
                 Some(match (node.outputs.first()?.fact.element, bytes.len()) {

@@ -55,7 +55,7 @@ impl Lowering<'_, '_> {
     /// A reason in words where the logits' form cannot be laid out.
     pub fn scores(&mut self, logits: &Logits, classes: &Classes) -> Result<Scores, String> {
         let Some(selection) = self.selection(logits, classes) else { return self.all(logits) };
-        if let Ok(outlet) = self.selected(logits.outlet, &selection) {
+        if let Ok(outlet) = self.selected(logits.outlet, &selection, &mut Vec::new()) {
             return Ok(Scores { outlet, order: Order::ClassesFirst });
         }
         // The last product could not be restricted: evaluate all classes and take some.
@@ -123,8 +123,32 @@ impl Lowering<'_, '_> {
     /// A value whose channels are classes, `[N,k,K]`, of the selected classes only.
     ///
     /// Walks back over what treats classes one by one to the products that make them, and takes
-    /// just the wanted rows of their weights.
-    fn selected(&mut self, outlet: OutletId, selection: &Selection) -> Result<OutletId, Why> {
+    /// just the wanted rows of their weights. `seen` are values on the way, and what became of them.
+    fn selected(
+        &mut self,
+        outlet: OutletId,
+        selection: &Selection,
+        seen: &mut Seen,
+    ) -> Result<OutletId, Why> {
+        if let Some((_, known)) = seen.iter().find(|(other, _)| *other == outlet) {
+            return known.ok_or_else(|| "its classes are not known".to_owned());
+        }
+        if seen.len() == MAX_SEEN {
+            return Err("too many operations follow the product that makes the classes".to_owned());
+        }
+        let at = seen.len();
+        seen.push((outlet, None));
+        let found = self.selected_value(outlet, selection, seen)?;
+        seen[at].1 = Some(found);
+        Ok(found)
+    }
+
+    fn selected_value(
+        &mut self,
+        outlet: OutletId,
+        selection: &Selection,
+        seen: &mut Seen,
+    ) -> Result<OutletId, Why> {
         let node = self.node(outlet);
         if self.form(outlet).is_none() || outlet.slot != 0 {
             return Err("it does not depend on the mask".to_owned());
@@ -140,7 +164,7 @@ impl Lowering<'_, '_> {
                         Some(_)
                             if self.vector(*input)?.1 + rank == class + self.patch.fact(*input).rank() =>
                         {
-                            self.selected(*input, selection)?
+                            self.selected(*input, selection, seen)?
                         }
                         Some(_) => return Err("its operands have their classes on different axes".to_owned()),
                         None => self.beside_selected(&hint, *input, rank, class, selection)?,
@@ -149,13 +173,13 @@ impl Lowering<'_, '_> {
                 Ok(self.selected_clone(&hint, node, inputs))
             }
             Action::Pointwise(Zero::Kept | Zero::Lost) if node.inputs.len() == 1 => {
-                let x = self.selected(node.inputs[0], selection)?;
+                let x = self.selected(node.inputs[0], selection, seen)?;
                 Ok(self.selected_clone(&hint, node, vec![x]))
             }
             Action::Reshape | Action::Transpose { .. } => {
                 let input = node.inputs[0];
                 self.vector(input)?;
-                self.selected(input, selection)
+                self.selected(input, selection, seen)
             }
             Action::MatMul { transpose_a: false, transpose_b } => {
                 let [x, weight] = node.inputs[..] else { return Err("it has not two operands".to_owned()) };
@@ -268,6 +292,12 @@ impl Lowering<'_, '_> {
         self.patch.add(hint, op, vec![x, selection.indices, at], vec![fact])
     }
 }
+
+/// Values whose selected classes were asked for, and those classes once they are known.
+type Seen = Vec<(OutletId, Option<OutletId>)>;
+
+/// Logits are a few operations behind the product that makes them; a limit keeps the recursion shallow.
+const MAX_SEEN: usize = 256;
 
 /// Class indices in the graph.
 #[derive(Debug, Clone, Copy)]

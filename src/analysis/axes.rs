@@ -6,6 +6,7 @@
 //! a map into windows and putting it together again ends in a height. Where an operation tells
 //! nothing, the labels come back with the next residual addition.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::graph::{Graph, Node, NodeId, OutletId, Size};
@@ -97,10 +98,10 @@ impl Axis {
                 let joins = match atom.role {
                     Role::Other => true,
                     Role::Batch => false,
-                    _ => last.stride == b * atom.stride,
+                    _ => atom.stride.checked_mul(b) == Some(last.stride),
                 };
-                if joins {
-                    *last = Atom { size: Dim::Fixed(a * b), ..atom };
+                if let (true, Some(size)) = (joins, a.checked_mul(b)) {
+                    *last = Atom { size: Dim::Fixed(size), ..atom };
                     continue;
                 }
             }
@@ -163,8 +164,9 @@ impl Labels {
         let mut labels = Self(graph.nodes().map(|(_, node)| vec![None; node.outputs.len()]).collect());
         for &id in graph.order() {
             let node = graph.node(id);
+            let action = action(model, node);
             for slot in 0..node.outputs.len() {
-                let axes = labels.infer(model, id, node, slot);
+                let axes = labels.infer(model, id, &action, slot);
                 labels.0[id.0][slot] = axes.filter(|axes| axes.0.len() == node.outputs[slot].fact.rank());
             }
         }
@@ -176,14 +178,15 @@ impl Labels {
         self.0.get(outlet.node.0)?.get(outlet.slot)?.as_ref()
     }
 
-    fn infer(&self, model: &Model, id: NodeId, node: &Node, slot: usize) -> Option<Axes> {
+    fn infer(&self, model: &Model, id: NodeId, action: &Action, slot: usize) -> Option<Axes> {
         let graph = model.graph();
+        let node = graph.node(id);
         let out = &node.outputs[slot].fact.shape;
         if node.op.kind == "Parameter" {
             return parameter(OutletId::new(id, slot), out);
         }
         let first = *node.inputs.first()?;
-        match action(model, node) {
+        match action {
             Action::Elementwise(_) => self.joined(&node.inputs, out),
             Action::Pointwise(_) | Action::Within { .. } => self.get(first).cloned(),
             Action::Resample { axes } => {
@@ -202,7 +205,7 @@ impl Labels {
             Action::Reduce { axes, keep_dims, .. } => {
                 let input = self.get(first)?;
                 let kept = input.0.iter().enumerate().filter_map(|(i, axis)| match axes.contains(&i) {
-                    true if keep_dims => Some(Axis::other(Dim::Fixed(1))),
+                    true if *keep_dims => Some(Axis::other(Dim::Fixed(1))),
                     true => None,
                     false => Some(axis.clone()),
                 });
@@ -213,7 +216,7 @@ impl Labels {
                 Some(self.window(first, OutletId::new(id, slot), out, window.kind, point))
             }
             Action::MatMul { transpose_a, transpose_b } => {
-                self.matmul(graph, node, out, transpose_a, transpose_b)
+                self.matmul(graph, node, out, *transpose_a, *transpose_b)
             }
             Action::Attention => {
                 let mut axes = self.joined_leading(&node.inputs, graph, out)?;
@@ -228,7 +231,7 @@ impl Labels {
             }
             Action::Reshape => regroup(self.get(first)?, out),
             Action::Pick(parts) => self.pick(first, parts.get(slot)?, out),
-            Action::Concat { axis } => self.concat(graph, node, axis, out),
+            Action::Concat { axis } => self.concat(graph, node, *axis, out),
             Action::ShapeOf | Action::Opaque => None,
         }
     }
@@ -246,7 +249,7 @@ impl Labels {
             let weight = |axis: &Axis| {
                 let telling = axis.atoms.iter().any(|atom| atom.role != Role::Other);
                 let size: Option<usize> =
-                    axis.atoms.iter().try_fold(axis.prefix.max(1), |n, a| Some(n * a.size.fixed()?));
+                    axis.atoms.iter().try_fold(axis.prefix.max(1), |n, a| n.checked_mul(a.size.fixed()?));
                 (size != Some(1), telling)
             };
             // On a tie the first operand wins.
@@ -379,11 +382,12 @@ impl Labels {
         axes.0[axis] = match parts.iter().filter(|part| tokens(part)).count() {
             // Tokens put before the grid's: the class token.
             1 if parts.last().is_some_and(&tokens) => {
-                let before =
-                    parts[..parts.len() - 1].iter().try_fold(0, |n, (_, dim)| Some(n + dim.fixed()?));
+                let before = parts[..parts.len() - 1]
+                    .iter()
+                    .try_fold(0usize, |n, (_, dim)| n.checked_add(dim.fixed()?));
                 match (before, parts.last().and_then(|part| part.0)) {
                     (Some(before), Some(last)) => {
-                        Axis { prefix: last.prefix + before, atoms: last.atoms.clone() }
+                        Axis { prefix: last.prefix.saturating_add(before), atoms: last.atoms.clone() }
                     }
                     _ => Axis::other(out[axis]),
                 }
@@ -404,7 +408,7 @@ impl Labels {
 
 fn extent_of(axis: &Axis) -> Dim {
     let product = axis.atoms.iter().map(|atom| atom.size).fold(Dim::Fixed(1), Dim::times);
-    product.fixed().map_or(Dim::Dynamic, |size| Dim::Fixed(size + axis.prefix))
+    product.fixed().and_then(|size| size.checked_add(axis.prefix)).map_or(Dim::Dynamic, Dim::Fixed)
 }
 
 /// Labels of an input: the batch comes first, and an axis of 1, 3 or 4 says where a picture has its channels.
@@ -443,7 +447,12 @@ fn part(axis: &Axis, pick: &Pick, dim: Dim) -> Axis {
     match &axis.atoms[..] {
         [atom] if axis.prefix == 0 && pick.step > 0 && atom.role != Role::Batch => Axis {
             prefix: 0,
-            atoms: vec![Atom { size: dim, stride: atom.stride * pick.step, origin: None, ..*atom }],
+            atoms: vec![Atom {
+                size: dim,
+                stride: atom.stride.saturating_mul(pick.step),
+                origin: None,
+                ..*atom
+            }],
         },
         _ => Axis::other(dim),
     }
@@ -466,7 +475,7 @@ fn regroup(input: &Axes, out: &[Dim]) -> Option<Axes> {
             }
         }
     }
-    let mut axes = deal(pieces, out)?;
+    let mut axes = deal(pieces, out, &mut HashSet::new())?;
     for axis in &mut axes {
         *axis = axis.clone().merged();
     }
@@ -479,8 +488,12 @@ struct Piece {
     axis: Axis,
 }
 
-/// Deals pieces (next one last) to the axes of `out`.
-fn deal(mut pieces: Vec<Piece>, out: &[Dim]) -> Option<Vec<Axis>> {
+/// Where a deal got to: pieces left, the size of the next one, axes left.
+type Progress = (usize, Option<Dim>, usize);
+
+/// Deals pieces (next one last) to the axes of `out`; `dead` are states from which nothing worked out, so
+/// that many unknown extents do not take exponential time.
+fn deal(mut pieces: Vec<Piece>, out: &[Dim], dead: &mut HashSet<Progress>) -> Option<Vec<Axis>> {
     let Some((dim, rest)) = out.split_first() else { return pieces.is_empty().then(Vec::new) };
     let empty = Axis { prefix: 0, atoms: Vec::new() };
     let mut axis = empty;
@@ -502,7 +515,8 @@ fn deal(mut pieces: Vec<Piece>, out: &[Dim]) -> Option<Vec<Axis>> {
                         return None;
                     }
                     let inner = extent / missing;
-                    let outer = Atom { size: Dim::Fixed(missing), stride: atom.stride * inner, ..atom };
+                    let outer =
+                        Atom { size: Dim::Fixed(missing), stride: atom.stride.saturating_mul(inner), ..atom };
                     axis.atoms.push(outer);
                     let atom = Atom { size: Dim::Fixed(inner), ..atom };
                     pieces
@@ -522,9 +536,14 @@ fn deal(mut pieces: Vec<Piece>, out: &[Dim]) -> Option<Vec<Axis>> {
             // Take as few pieces as leave the rest a way to work out.
             while let Some(piece) = pieces.pop() {
                 append(&mut axis, piece)?;
-                if let Some(axes) = deal(pieces.clone(), rest) {
+                let progress = (pieces.len(), pieces.last().map(|piece| piece.size), rest.len());
+                if dead.contains(&progress) {
+                    continue;
+                }
+                if let Some(axes) = deal(pieces.clone(), rest, dead) {
                     return Some(std::iter::once(axis).chain(axes).collect());
                 }
+                dead.insert(progress);
             }
             return None;
         }
@@ -532,7 +551,7 @@ fn deal(mut pieces: Vec<Piece>, out: &[Dim]) -> Option<Vec<Axis>> {
     if axis.atoms.is_empty() {
         axis = Axis::other(*dim);
     }
-    let axes = deal(pieces, rest)?;
+    let axes = deal(pieces, rest, dead)?;
     Some(std::iter::once(axis).chain(axes).collect())
 }
 
@@ -598,6 +617,14 @@ mod tests {
         axes.0[2].atoms[0].size = Dim::Dynamic;
         let tokens = regroup(&axes, &[Dim::Dynamic, Dim::Dynamic, Dim::Fixed(8)]).unwrap();
         assert_eq!(tokens.to_string(), "N,HW,C");
+    }
+
+    #[test]
+    fn many_unknown_extents_take_no_exponential_time() {
+        let axes = Axes((0..40).map(|_| Axis::other(Dim::Fixed(2))).collect());
+        let mut out = vec![Dim::Dynamic; 40];
+        out.push(Dim::Fixed(3));
+        assert!(regroup(&axes, &out).is_none());
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod onehot;
 mod position;
 mod scores;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::analysis::{Labels, Logits, Reason, Target};
 use crate::error::Place;
@@ -271,12 +271,12 @@ impl<'p, 'm> Lowering<'p, 'm> {
     /// Most bytes alive at one time when the head is evaluated in order.
     fn peak(&self, head: &[NodeId]) -> u64 {
         let graph = self.model().graph();
-        let place = |id: NodeId| head.iter().position(|other| *other == id).unwrap_or(0);
+        let places: HashMap<NodeId, usize> = head.iter().enumerate().map(|(i, id)| (*id, i)).collect();
         let mut events: Vec<(usize, i128)> = Vec::new();
         for (outlet, bytes) in &self.memory.bytes {
-            let first = place(outlet.node);
-            let readers = graph.users(outlet.node).iter().filter(|user| head.contains(user));
-            let last = readers.map(|user| place(*user)).max().unwrap_or(first);
+            let first = places.get(&outlet.node).copied().unwrap_or(0);
+            let readers = graph.users(outlet.node).iter().filter_map(|user| places.get(user));
+            let last = readers.max().copied().unwrap_or(first);
             events.push((first, i128::from(*bytes)));
             events.push((last + 1, -i128::from(*bytes)));
         }

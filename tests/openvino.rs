@@ -1,0 +1,197 @@
+//! Branches on OpenVINO: every map equals that of the definition, in both lowerings, for every fixture and every
+//! option that changes numbers; and what added layers declare is what OpenVINO infers.
+//!
+//! `scripts/test` installs the runtime and lets these tests fail without it. By themselves they are skipped.
+#![allow(clippy::print_stderr)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{each, fixtures, outcome, root, small};
+use xai_insert::runtime::{Runtime, RuntimeOptions};
+use xai_insert::verify::{Outcome as Verdict, VerifyOptions, verify};
+use xai_insert::{
+    Classes, Destination, Error, Insertion, Method, Model, Options, Outcome, SaliencyType, Strategy, insert,
+};
+
+/// Fixtures with an operation that OpenVINO does not know.
+const DO_NOT_LOAD: [&str; 2] = ["unknown_op", "unknown_op_head"];
+
+/// Whether there is a runtime. Where one is asked for, it has to be there.
+fn runtime() -> bool {
+    let asked_for = ["XAI_REQUIRE_OPENVINO", "CI"].iter().any(|name| std::env::var_os(name).is_some());
+    match Runtime::load(&RuntimeOptions::default()) {
+        Ok(_) => true,
+        Err(e) => {
+            assert!(!asked_for, "{e}");
+            eprintln!("skipped: {e}");
+            false
+        }
+    }
+}
+
+/// The Python of `.venv`, which has OpenVINO as well.
+fn python() -> PathBuf {
+    let path = root().join(if cfg!(windows) { ".venv/Scripts/python.exe" } else { ".venv/bin/python" });
+    assert!(path.exists(), "{} is missing; scripts/test makes it", path.display());
+    path
+}
+
+/// Inserts into every fixture, in both lowerings, with options that may depend on the number of classes;
+/// verifies each, and compares declared with inferred shapes. `least` fixtures must accept the options.
+fn all_fixtures_agree(least: usize, options: impl Fn(usize) -> Options) {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let accepted = std::cell::Cell::new(0);
+    let t0 = std::time::Instant::now();
+    let last = std::cell::Cell::new(0u128);
+    each(fixtures().into_iter().filter(|(name, _)| !DO_NOT_LOAD.contains(&name.as_str())), |name, path| {
+        let model = Model::read(&root().join(path), None).unwrap();
+        let classes = match insert(&model, &Options::default()) {
+            Ok(Outcome::Inserted(insertion)) => insertion.report().classes.unwrap_or(1),
+            _ => 1,
+        };
+        for strategy in [Strategy::Auto, Strategy::Dense] {
+            let options = Options { strategy, ..options(classes) };
+            let insertion = match insert(&model, &options) {
+                Ok(Outcome::Inserted(insertion)) => insertion,
+                Err(Error::Refused(_)) => continue,
+                other => panic!("{other:?}"),
+            };
+            verified(&insertion, &model, &folder.path().join(format!("{name}_{strategy:?}.xml")));
+            accepted.set(accepted.get() + 1);
+            let now = t0.elapsed().as_millis();
+            eprintln!("TT {} {name} {strategy:?}", now - last.get());
+            last.set(now);
+        }
+    });
+    let accepted = accepted.get();
+    assert!(accepted >= 2 * least, "only {accepted} insertions were possible");
+    shapes_agree(folder.path());
+}
+
+fn verified(insertion: &Insertion<'_>, model: &Model, out: &Path) {
+    let original = model.document().path();
+    insertion.write(&Destination::new(out, &[original], false).unwrap()).unwrap();
+    let report = verify(original, out, &VerifyOptions::default()).unwrap();
+    let name = out.file_stem().unwrap().display();
+    assert_eq!(report.outcome, Verdict::Passed, "{name}\n{report}\n{}", insertion.report());
+}
+
+fn shapes_agree(folder: &Path) {
+    let output = Command::new(python()).arg(root().join("tests/infer_dims.py")).arg(folder).output().unwrap();
+    let (status, out, err) = outcome(&output);
+    assert_eq!(status, 0, "{out}{err}");
+}
+
+fn listed(classes: usize) -> Classes {
+    // Not in order, so that an order by chance is noticed.
+    Classes::Listed(if classes > 3 { vec![3, 1] } else { vec![0] })
+}
+
+const FLOAT: SaliencyType = SaliencyType::F32;
+
+#[test]
+fn default_options() {
+    all_fixtures_agree(40, |_| Options::default());
+}
+
+#[test]
+fn scores_as_they_are() {
+    all_fixtures_agree(40, |_| Options { scaling: false, saliency_type: FLOAT, ..Options::default() });
+}
+
+#[test]
+fn scaled_to_float() {
+    all_fixtures_agree(40, |_| Options { saliency_type: FLOAT, ..Options::default() });
+}
+
+#[test]
+fn best_classes() {
+    all_fixtures_agree(40, |classes| Options {
+        classes: Classes::Top(classes.clamp(1, 3)),
+        scaling: false,
+        saliency_type: FLOAT,
+        ..Options::default()
+    });
+}
+
+#[test]
+fn listed_classes() {
+    all_fixtures_agree(40, |classes| Options { classes: listed(classes), ..Options::default() });
+}
+
+#[test]
+fn activation_map_and_feature_vector() {
+    all_fixtures_agree(40, |_| Options {
+        method: Some(Method::ActivationMap),
+        feature_vector: true,
+        ..Options::default()
+    });
+}
+
+#[test]
+fn feature_vector_beside_listed_classes() {
+    all_fixtures_agree(40, |classes| Options {
+        classes: listed(classes),
+        feature_vector: true,
+        scaling: false,
+        saliency_type: FLOAT,
+        ..Options::default()
+    });
+}
+
+/// Other targets than the one that is found, down to the image itself: most of the model is the head then.
+#[test]
+fn any_target_layer() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["cnn_static", "cnn_batch4", "cnn_dynamic_hw", "nhwc_head_dynamic", "poolformer", "cnn_int8"];
+    let mut accepted = 0;
+    for name in names {
+        let model = Model::read(&small(name), None).unwrap();
+        let base = Options { scaling: false, saliency_type: FLOAT, ..Options::default() };
+        let candidates = xai_insert::list_targets(&model, &base).unwrap();
+        let fitting = candidates.iter().filter(|candidate| candidate.layout.is_ok());
+        for (i, candidate) in fitting.enumerate().filter(|(i, _)| i % 3 == 1) {
+            let options = Options { target_layer: Some(candidate.layer.clone()), ..base.clone() };
+            match insert(&model, &options) {
+                Ok(Outcome::Inserted(insertion)) => {
+                    verified(&insertion, &model, &folder.path().join(format!("{name}_{i}.xml")));
+                    accepted += 1;
+                }
+                Err(Error::Refused(refusal)) => eprintln!("{name}, {}: {refusal}", candidate.layer),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(accepted > 10, "only {accepted} insertions were possible");
+    shapes_agree(folder.path());
+}
+
+/// A second branch beside the first, and a branch taken out again: OpenVINO reads both files.
+#[test]
+fn the_command_line_tools_agree() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.xml");
+    let model = "fixtures/mobilenet_v2/mobilenet_v2.xml";
+    let (status, _, err) = common::insert([model, "-o", out.to_str().unwrap(), "--targets", "top5"]);
+    assert_eq!(status, 0, "{err}");
+    let mut command = assert_cmd::Command::cargo_bin("xai-verify").unwrap();
+    let image = ["--image", "fixtures/mobilenet_v2/chelsea.png"];
+    command.current_dir(root()).args([model, out.to_str().unwrap(), "--json"]).args(image);
+    let (status, said, err) = outcome(&command.output().unwrap());
+    assert_eq!(status, 0, "{said}{err}");
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["outcome"], "passed");
+    shapes_agree(folder.path());
+}

@@ -132,6 +132,18 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
     if options.feature_vector && taken(FEATURE_VECTOR) {
         return Err(Error::Usage(format!("the model has an output '{FEATURE_VECTOR}' already")));
     }
+    if options.feature_vector && options.output_name == FEATURE_VECTOR {
+        return Err(Error::Usage(format!("two outputs cannot both be called '{FEATURE_VECTOR}'")));
+    }
+    // OpenVINO would quietly give one of two tensors of one name another name.
+    let names = [Some(options.output_name.as_str()), options.feature_vector.then_some(FEATURE_VECTOR)];
+    for name in names.into_iter().flatten() {
+        let mut outlets = model.graph().nodes().flat_map(|(_, node)| &node.outputs);
+        if outlets.any(|outlet| outlet.names.iter().any(|taken| taken == name)) {
+            let message = format!("the model has a tensor called '{name}' already, which is no output");
+            return Err(Error::Usage(message));
+        }
+    }
     let method = options.method.unwrap_or(Method::ReciproCam);
     let labels = Labels::new(model);
     let (found, mut reasons) = Logits::find(model, &labels, options.output.as_deref())?;

@@ -30,6 +30,8 @@ mod model;
 pub mod mosaic;
 pub mod ops;
 pub mod report;
+pub mod runtime;
+pub mod verify;
 
 pub use error::{Error, Result};
 pub use insert::{FEATURE_VECTOR, Insertion, Options, Outcome, insert, list_targets, remove};

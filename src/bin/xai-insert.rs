@@ -254,7 +254,10 @@ fn run(args: &Args) -> anyhow::Result<u8> {
         match one(args, path) {
             Ok(report) => reports.push(report),
             Err(error) => {
-                let code = complain(&error.context(format!("{}", path.display())));
+                // Most messages name the file themselves.
+                let named = format!("{error:#}").contains(&*path.to_string_lossy());
+                let error = if named { error } else { error.context(path.display().to_string()) };
+                let code = complain(&error);
                 reports.push(serde_json::json!({ "model": path, "status": if code == 1 { "refused" } else { "failed" } }));
                 status = status.max(code);
             }

@@ -28,9 +28,11 @@ impl Destination {
         }
         let destination = Self { xml: xml.to_path_buf(), bin: xml.with_extension("bin") };
         let folder = destination.folder();
-        if let Err(e) = fs::metadata(folder) {
-            return Err(Error::io("write to the folder", folder, e));
-        }
+        let found = fs::metadata(folder).and_then(|found| match found.is_dir() {
+            true => Ok(()),
+            false => Err(io::ErrorKind::NotADirectory.into()),
+        });
+        found.map_err(|e| Error::io("write to the folder", folder, e))?;
         for path in [&destination.xml, &destination.bin] {
             if inputs.iter().any(|input| same_file(input, path)) {
                 let message = format!("{} is the input; choose another output", path.display());
@@ -110,7 +112,8 @@ impl Destination {
             // Temporary files are private by default; the result should follow the umask.
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
-        builder.tempfile_in(self.folder()).map_err(|e| Error::io("write", target, e))
+        // Without the temporary name, which would tell nothing.
+        builder.tempfile_in(self.folder()).map_err(|e| Error::io("write", target, e.kind().into()))
     }
 
     fn folder(&self) -> &Path {

@@ -9,8 +9,19 @@ use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 
 use super::document::Sections;
-use super::{Dim, Document, EdgeElement, ElementType, LayerElement, PortElement, RtInfo, Shape};
+use super::{
+    Dim, Document, EdgeElement, ElementType, LayerElement, PortElement, RtInfo, Shape, ShapeDisplay,
+};
 use crate::error::{Error, Result};
+
+/// Axes of a tensor; frameworks stop long before.
+const MAX_RANK: usize = 64;
+
+/// Elements of a tensor; no machine holds as many, and sums and products of such extents do not overflow.
+const MAX_ELEMENTS: usize = 1 << 48;
+
+/// Ids beyond this leave no room for those of added layers.
+const MAX_ID: u64 = i64::MAX as u64;
 
 /// Control-flow bodies nest, and so does `<rt_info>`; nothing real comes near this.
 const MAX_DEPTH: usize = 256;
@@ -21,9 +32,15 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Document> {
         offset: e.valid_up_to(),
         message: "not UTF-8; is this the XML of an IR?".to_owned(),
     })?;
-    let mut reader = Reader::from_str(text);
+    if let Some(offset) = text.find('\0') {
+        let message = "a zero byte; is this the XML of an IR?".to_owned();
+        return Err(Error::Xml { path: path.to_path_buf(), offset, message });
+    }
+    // The reader would pass over a byte order mark without counting it.
+    let marked = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = Reader::from_str(marked);
     reader.config_mut().expand_empty_elements = false;
-    let net = Parser { reader, path, text }.document()?;
+    let net = Parser { reader, path, text, skipped: text.len() - marked.len() }.document()?;
     let document = Document {
         path: path.to_path_buf(),
         version: net.version,
@@ -50,6 +67,8 @@ struct Parser<'a> {
     reader: Reader<&'a [u8]>,
     path: &'a Path,
     text: &'a str,
+    /// Bytes of `text` before those that the reader was given.
+    skipped: usize,
 }
 
 /// An element's opening tag: `open` is false for `<element/>`.
@@ -252,6 +271,19 @@ impl<'a> Parser<'a> {
                 }
             }
         }
+        if port.dims.len() > MAX_RANK {
+            let message =
+                format!("port {} has {} dimensions, more than {MAX_RANK}", port.id, port.dims.len());
+            return Err(self.fail(tag.span.start, message));
+        }
+        // An extent of 0 must not hide another that is absurd.
+        let mut extents = port.dims.iter().filter_map(|dim| dim.fixed()).map(|extent| extent.max(1));
+        let elements = extents.try_fold(1usize, |elements, extent| elements.checked_mul(extent));
+        if elements.is_none_or(|elements| elements > MAX_ELEMENTS) {
+            let message =
+                format!("port {} has dims {}, which no machine can hold", port.id, ShapeDisplay(&port.dims));
+            return Err(self.fail(tag.span.start, message));
+        }
         Ok(port)
     }
 
@@ -382,7 +414,7 @@ impl<'a> Parser<'a> {
             Ok(event) => Ok(event),
             Err(e) => {
                 let offset = usize::try_from(self.reader.error_position()).unwrap_or(usize::MAX);
-                Err(self.fail(offset, format!("not well-formed XML: {e}")))
+                Err(self.fail(offset.saturating_add(self.skipped), format!("not well-formed XML: {e}")))
             }
         }
     }
@@ -401,12 +433,17 @@ impl<'a> Parser<'a> {
 
     fn number<T: std::str::FromStr>(&self, tag: &Tag<'a>, text: &str, name: &str) -> Result<T> {
         text.trim().parse().map_err(|_| {
-            self.fail(tag.span.start, format!("{name}=\"{text}\" of <{}> is no number", name_of(&tag.start)))
+            let element = name_of(&tag.start);
+            let message = match text {
+                "" => format!("a <{element}> without the attribute '{name}'"),
+                _ => format!("{name}=\"{text}\" of <{element}> is no number"),
+            };
+            self.fail(tag.span.start, message)
         })
     }
 
     fn offset(&self) -> usize {
-        usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX)
+        usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX).saturating_add(self.skipped)
     }
 
     fn truncated(&self, parent: &str) -> Error {
@@ -461,6 +498,10 @@ fn check_ids(document: &Document) -> Result<()> {
             let message = format!("its id is already taken by layer '{}'", first.name);
             return Err(Error::Layer { place: layer.place(None), message });
         }
+        if layer.id > MAX_ID {
+            let message = "its id leaves no room for more layers".to_owned();
+            return Err(Error::Layer { place: layer.place(None), message });
+        }
         let mut ports: Vec<u32> = layer.inputs.iter().chain(&layer.outputs).map(|port| port.id).collect();
         ports.sort_unstable();
         if let Some(twice) = ports.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -508,6 +549,15 @@ mod tests {
         let text = text.replace("<x>", "<rt_info>");
         let error = parse_text(&text).unwrap_err().to_string();
         assert!(error.contains("nested more than 256 deep"), "{error}");
+    }
+
+    #[test]
+    fn spans_count_a_byte_order_mark() {
+        let text = "\u{feff}<net version=\"11\"><layers></layers><edges/></net>";
+        let document = parse_text(text).unwrap();
+        assert_eq!(&text[document.sections.layers], "<layers></layers>");
+        let error = parse_text("\u{feff}<met/>").unwrap_err().to_string();
+        assert!(error.contains("byte 3:"), "{error}");
     }
 
     #[test]

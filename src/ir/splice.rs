@@ -95,8 +95,10 @@ impl Splice {
     /// by something else, so that its original bytes are gone.
     pub fn remove(document: &Document) -> Result<(Vec<u8>, usize)> {
         let path = document.path().display();
-        let info = document.rt_info();
-        let own = |name| info.get(&[marker::SECTION, name]);
+        // Of several branches the last one added is the one that can be told apart: its parts are at the ends.
+        let children = &document.rt_info().children;
+        let ours = children.iter().rposition(|child| child.name == marker::SECTION);
+        let own = |name| ours.and_then(|at| children[at].get(&[name]));
         let Some(digest) = own(marker::SHA256) else {
             return Err(Error::Usage(format!(
                 "{path}: no branch added by xai-insert is recorded in this model"
@@ -118,8 +120,7 @@ impl Splice {
             cuts.push(added(bytes, span, size, name).ok_or_else(rewritten)?);
         }
         let rt_info = sections.rt_info.clone().ok_or_else(rewritten)?;
-        let at =
-            info.children.iter().position(|child| child.name == marker::SECTION).ok_or_else(rewritten)?;
+        let at = ours.ok_or_else(rewritten)?;
         let end = sections.rt_info_children.get(at).map(|span| span.end).ok_or_else(rewritten)?;
         let start = find_back(bytes, end, SECTION_START.as_bytes()).ok_or_else(rewritten)?;
         cuts.push(match was {

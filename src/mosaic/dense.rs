@@ -7,7 +7,7 @@ use super::{Form, Lowering, Rest, Why};
 use crate::analysis::Role;
 use crate::graph::{Fact, Node, NodeId, Op, OutletId, Size};
 use crate::ir::{Dim, ElementType, Shape};
-use crate::ops::{Action, Pick};
+use crate::ops::{Action, Pick, contradicted};
 
 /// Operations whose action is not described, but which are known to treat samples one by one.
 const KNOWN_OPAQUE: [&str; 5] =
@@ -23,6 +23,9 @@ impl Lowering<'_, '_> {
     ) -> Result<Vec<OutletId>, Why> {
         if node.has_body {
             return Err("control flow inside the head is not supported".to_owned());
+        }
+        if *action == Action::Opaque && contradicted(self.model(), node) {
+            return Err("the shapes that the file declares for it contradict each other".to_owned());
         }
         if *action == Action::Opaque && !KNOWN_OPAQUE.contains(&node.op.kind.as_str()) {
             return Err(format!("how {} treats the batch is not known", node.op.kind));
@@ -229,8 +232,8 @@ impl Lowering<'_, '_> {
                 Some(_) => {
                     let at = self.batch_axis(*input)?;
                     let transposed = node.op.flag(if i == 0 { "transpose_a" } else { "transpose_b" });
-                    let contracted = if (i == 0) == transposed { whole - 2 } else { whole - 1 };
-                    if whole < 2 || at == contracted {
+                    let back = if (i == 0) == transposed { 2 } else { 1 };
+                    if whole < 2 || at + back == whole {
                         return Err("it multiplies along the batch".to_owned());
                     }
                     self.dense(*input)?

@@ -10,6 +10,7 @@
 mod elementwise;
 mod pick;
 mod reduce;
+mod sound;
 mod window;
 
 pub use pick::Pick;
@@ -93,8 +94,19 @@ pub enum Action {
     Opaque,
 }
 
-/// The action of a node of a model.
+/// The action of a node of a model; [`Action::Opaque`] also where the shapes that the file declares
+/// contradict the operation.
 pub fn action(model: &Model, node: &Node) -> Action {
+    let action = described(model, node);
+    if sound::sound(model, node, &action) { action } else { Action::Opaque }
+}
+
+/// Whether a node is opaque only because the shapes that the file declares contradict its operation.
+pub(crate) fn contradicted(model: &Model, node: &Node) -> bool {
+    !sound::sound(model, node, &described(model, node))
+}
+
+fn described(model: &Model, node: &Node) -> Action {
     let rank = node.inputs.first().map_or(0, |input| model.graph().fact(*input).rank());
     match node.op.kind.as_str() {
         "ShapeOf" => Action::ShapeOf,

@@ -1,0 +1,320 @@
+//! Translation validation: does a model with a saliency branch hold what it promises?
+//!
+//! Four checks, none of which relies on how the branch was made:
+//!
+//! 1. structure: the original's layers, edges and weights are all there, byte for byte;
+//! 2. outputs: both models give the same answers on the same inputs;
+//! 3. saliency: the maps equal those of the definition, computed position by position on the
+//!    original, cut in two at the feature map;
+//! 4. cost: latency of both models, measured in turns.
+//!
+//! Check 1 needs no runtime, the others need OpenVINO.
+
+mod compare;
+mod cost;
+mod cut;
+mod layout;
+mod outputs;
+mod record;
+mod reference;
+mod report;
+mod saliency;
+mod samples;
+mod shapes;
+mod structure;
+
+use std::path::{Path, PathBuf};
+
+pub use compare::MapFigures;
+pub use cost::CostFigures;
+pub use outputs::OutputFigures;
+pub use report::{Check, FeatureFigures, InputReport, Outcome, RecordReport, Report, RuntimeReport};
+pub use shapes::ShapeOverride;
+pub use structure::StructureFigures;
+
+use crate::Model;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::ir::Document;
+use crate::runtime::{Runtime, RuntimeError, RuntimeOptions, Session, Tensor};
+use record::{Definition, Record};
+use reference::Reference;
+use samples::Samples;
+use shapes::Input;
+
+/// What to check, and on what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyOptions {
+    /// The runtime and its device.
+    pub runtime: RuntimeOptions,
+    /// BIN of the original, where it is not named like the XML.
+    pub weights: Option<PathBuf>,
+    /// An image to run on, in place of random inputs.
+    pub image: Option<PathBuf>,
+    /// Sets of random inputs.
+    pub samples: usize,
+    /// Seed of the random inputs.
+    pub seed: u64,
+    /// Shapes for inputs that are dynamic.
+    pub shapes: Vec<ShapeOverride>,
+    /// Whether to measure latency.
+    pub bench: bool,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self {
+            runtime: RuntimeOptions::default(),
+            weights: None,
+            image: None,
+            samples: 2,
+            seed: 0,
+            shapes: Vec::new(),
+            bench: false,
+        }
+    }
+}
+
+/// Checks `model`, which was made from `original` by adding a saliency branch.
+///
+/// # Errors
+/// Where the checks cannot begin: a file that cannot be read, an original that is no IR, a model
+/// without a record of its branch, options that contradict the model. What the checks find is in
+/// the report, also that there is no runtime.
+pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<Report> {
+    let old = Model::read(original, options.weights.as_deref())?;
+    let weights = model.with_extension("bin");
+    let mut report = blank(original, model);
+    let new = match Document::read(model) {
+        Ok(document) => document,
+        Err(e @ (Error::Xml { .. } | Error::Layer { .. })) => {
+            report.structure = Check::failed(e.to_string());
+            report.sum_up();
+            return Ok(report);
+        }
+        Err(e) => return Err(e),
+    };
+    let record = Record::read(&new)?;
+    report.record = Some(describe(&record));
+    let inputs = shapes::settle(old.graph(), &options.shapes)?;
+    report.structure = structure::check((old.document(), old.weights().path()), (&new, &weights))?;
+    let samples = samples(&old, &inputs, options)?;
+    report.cost = options.bench.then(|| Check::not_checked("the models were not run"));
+    match Runtime::load(&options.runtime) {
+        Ok(runtime) => {
+            report.inputs = inputs.iter().map(|input| describe_input(input, options)).collect();
+            report.samples = samples.len();
+            let pair = Pair { old: &old, new: &new, new_weights: &weights, record: &record };
+            pair.run(runtime, &samples, options, &mut report)?;
+        }
+        Err(e) => not_run(&mut report, &e),
+    }
+    report.sum_up();
+    Ok(report)
+}
+
+fn blank(original: &Path, model: &Path) -> Report {
+    Report {
+        original: original.to_path_buf(),
+        model: model.to_path_buf(),
+        outcome: Outcome::NotChecked,
+        record: None,
+        runtime: None,
+        inputs: Vec::new(),
+        samples: 0,
+        structure: Check::not_checked("not begun"),
+        outputs: Check::not_checked("the models were not run"),
+        saliency: Check::not_checked("the models were not run"),
+        feature_vector: None,
+        cost: None,
+        scaled: true,
+    }
+}
+
+fn describe(record: &Record<'_>) -> RecordReport {
+    let entry = |name: &str| record.get(name).map(str::to_owned);
+    RecordReport {
+        version: entry("version"),
+        method: record.method().to_owned(),
+        target: entry("target"),
+        layout: entry("layout"),
+        grid: entry("grid"),
+        targets: entry("targets"),
+    }
+}
+
+fn describe_input(input: &Input, options: &VerifyOptions) -> InputReport {
+    let content = match (&options.image, input.image) {
+        (Some(_), Some(_)) => "image",
+        (None, Some(_)) => "random image",
+        (_, None) => "random",
+    };
+    InputReport {
+        name: input.name.clone(),
+        element: input.element.to_string(),
+        declared: input.declared.clone(),
+        shape: input.shape.clone(),
+        content,
+    }
+}
+
+fn not_run(report: &mut Report, error: &RuntimeError) {
+    let reason = error.to_string();
+    report.outputs = Check::not_checked(reason);
+    // Said once is enough.
+    report.saliency = Check::not_checked("there is no runtime");
+    report.cost = report.cost.take().map(|_| Check::not_checked("there is no runtime"));
+}
+
+fn samples(old: &Model, inputs: &[Input], options: &VerifyOptions) -> Result<Vec<Vec<Tensor>>> {
+    let mut random = Samples::new(options.seed);
+    let Some(image) = &options.image else {
+        let one = |_| inputs.iter().map(|input| random.next(input)).collect();
+        return (0..options.samples.max(1)).map(one).collect();
+    };
+    if inputs.iter().all(|input| input.image.is_none()) {
+        return Err(Error::Usage(format!("no input of {} takes an image", old.document().path().display())));
+    }
+    let info = old.document().rt_info().child("model_info");
+    let fill = |input: &Input| match input.image {
+        Some(_) => samples::from_file(input, image, info),
+        None => random.next(input),
+    };
+    Ok(vec![inputs.iter().map(fill).collect::<Result<_>>()?])
+}
+
+/// Both models, ready to be run.
+struct Pair<'a> {
+    old: &'a Model,
+    new: &'a Document,
+    new_weights: &'a Path,
+    record: &'a Record<'a>,
+}
+
+impl Pair<'_> {
+    fn run(
+        &self,
+        mut runtime: Runtime,
+        samples: &[Vec<Tensor>],
+        options: &VerifyOptions,
+        report: &mut Report,
+    ) -> Result<()> {
+        report.runtime = Some(RuntimeReport {
+            version: runtime.version().to_owned(),
+            library: runtime.library().to_path_buf(),
+            device: runtime.device().to_owned(),
+        });
+        let old = self.old.document().path();
+        let run = |session: Result<Session, RuntimeError>| {
+            let mut session = session?;
+            let outputs = samples.iter().map(|inputs| session.run(inputs));
+            let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+            Ok::<_, RuntimeError>((session, outputs))
+        };
+        let (mut original, expected) = match run(runtime.compile(old, self.old.weights().path())) {
+            Ok(found) => found,
+            Err(e) => {
+                report.outputs = Check::not_checked(format!("the original does not run: {e}"));
+                return Ok(());
+            }
+        };
+        // The original runs here, so that the other does not is a finding.
+        let (mut model, found) = match run(runtime.compile(self.new.path(), self.new_weights)) {
+            Ok(found) => found,
+            Err(e) => {
+                report.outputs = Check::failed(e.to_string());
+                return Ok(());
+            }
+        };
+        let (mut figures, mut problems) = (OutputFigures::default(), Vec::new());
+        for (expected, found) in expected.iter().zip(&found) {
+            outputs::compare(expected, found, &mut figures, &mut problems)?;
+        }
+        report.outputs = Check::judged(problems, figures);
+        if options.bench
+            && let Some(inputs) = samples.first()
+        {
+            report.cost = Some(match cost::measure(&mut original, &mut model, inputs) {
+                Ok(figures) => Check::judged(Vec::new(), figures),
+                Err(e) => Check::not_checked(e.to_string()),
+            });
+        }
+        // Two copies of large weights are enough at a time.
+        drop((original, model));
+        self.maps(&mut runtime, samples, &found, report)
+    }
+
+    fn maps(
+        &self,
+        runtime: &mut Runtime,
+        samples: &[Vec<Tensor>],
+        found: &[Vec<Tensor>],
+        report: &mut Report,
+    ) -> Result<()> {
+        let definition = match self.record.definition(self.old.graph()) {
+            Ok(definition) => definition,
+            Err(reason) => {
+                report.saliency = Check::not_checked(reason);
+                return Ok(());
+            }
+        };
+        report.scaled = definition.scaling;
+        let place = |name: &str| {
+            let graph = Graph::new(self.new).ok()?;
+            graph.results().position(|(_, outlet)| {
+                graph.node(outlet.node).outputs[outlet.slot].names.iter().any(|found| found == name)
+            })
+        };
+        let Some(output) = place(&definition.output) else {
+            report.saliency = Check::failed(format!("no output is called '{}'", definition.output));
+            return Ok(());
+        };
+        let vector = definition.feature_vector.as_deref().map(|name| place(name).ok_or(name));
+        match self.compare(runtime, &definition, samples, found, output, vector) {
+            Ok((maps, features)) => (report.saliency, report.feature_vector) = (maps, features),
+            Err(e @ (Error::Usage(_) | Error::Runtime(_))) => {
+                report.saliency = Check::not_checked(e.to_string());
+            }
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    fn compare(
+        &self,
+        runtime: &mut Runtime,
+        definition: &Definition,
+        samples: &[Vec<Tensor>],
+        found: &[Vec<Tensor>],
+        output: usize,
+        vector: Option<Result<usize, &str>>,
+    ) -> Result<(Check<MapFigures>, Option<Check<FeatureFigures>>)> {
+        let mut reference = Reference::new(runtime, self.old, definition)?;
+        let (mut maps, mut map_problems) = (MapFigures::default(), Vec::new());
+        let (mut features, mut feature_problems) = (FeatureFigures::default(), Vec::new());
+        if let Some(Err(name)) = vector {
+            feature_problems.push(format!("no output is called '{name}'"));
+        }
+        for (inputs, found) in samples.iter().zip(found) {
+            let expected = reference.run(runtime, inputs)?;
+            if let Some(found) = found.get(output) {
+                saliency::compare_maps(definition, &expected, found, &mut maps, &mut map_problems)?;
+            }
+            if let Some(found) = vector.and_then(Result::ok).and_then(|place| found.get(place)) {
+                saliency::compare_features(&expected, found, &mut features, &mut feature_problems)?;
+            }
+        }
+        let says_nothing = map_problems.is_empty() && maps.says_nothing();
+        let mut maps = Check::judged(map_problems, maps);
+        if says_nothing {
+            maps.outcome = Outcome::NotChecked;
+            maps.problems.push(
+                "every map is flat to within rounding, or undefined, so that nothing was compared; \
+                 try another --seed, or an --image"
+                    .to_owned(),
+            );
+        }
+        let features = vector.map(|_| Check::judged(feature_problems, features));
+        Ok((maps, features))
+    }
+}

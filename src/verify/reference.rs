@@ -1,0 +1,272 @@
+//! The definition itself, computed position by position on the original.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::compare::{larger, magnitude};
+use super::cut::{self, Head, Signature};
+use super::layout::Geometry;
+use super::record::{Definition, Method};
+use crate::Model;
+use crate::error::{Error, Result};
+use crate::graph::{NodeId, OutletId};
+use crate::runtime::{Runtime, Session, Tensor};
+
+/// Difference between the logits of the original and of its head, as a share of the largest.
+const HEAD_TOLERANCE: f64 = 0.02;
+
+/// Runs the original, tapped at what the definition speaks of, and its head.
+#[derive(Debug)]
+pub(super) struct Reference<'a> {
+    model: &'a Model,
+    definition: &'a Definition,
+    head: Option<Head>,
+    /// Values to read off the original: the target first, then the logits, then what bypasses it.
+    wanted: Vec<OutletId>,
+    tap: Session,
+    /// The head compiled for the shapes of the last sample.
+    compiled: Option<(Vec<Signature>, Session)>,
+    /// Holds the XML files of both.
+    folder: tempfile::TempDir,
+}
+
+/// What the definition gives for one sample.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Expected {
+    /// Axes of the target.
+    pub(super) geometry: Geometry,
+    /// The target's values, row-major in its own layout.
+    pub(super) features: Vec<f64>,
+    /// Logits of the original `[images, classes]`; empty where the method has none.
+    pub(super) logits: Vec<f64>,
+    /// Classes; 1 where the method has none.
+    pub(super) classes: usize,
+    /// Maps `[images, classes, positions]`, not scaled.
+    pub(super) maps: Vec<f64>,
+}
+
+impl<'a> Reference<'a> {
+    /// Cuts and compiles what `definition` needs.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the record contradicts the graph, [`Error::Runtime`] where OpenVINO
+    /// does not take the parts.
+    pub(super) fn new(runtime: &mut Runtime, model: &'a Model, definition: &'a Definition) -> Result<Self> {
+        let graph = model.graph();
+        let mut wanted = vec![definition.target];
+        let head = match definition.method {
+            Method::ReciproCam { logits, .. } => {
+                let head = Head::new(graph, definition.target, logits).map_err(Error::Usage)?;
+                wanted.push(logits);
+                wanted.extend(&head.inputs[1..]);
+                Some(head)
+            }
+            Method::ActivationMap => None,
+        };
+        let tapped: Vec<OutletId> =
+            wanted.iter().copied().filter(|outlet| !cut::is_parameter(graph, outlet.node)).collect();
+        let folder = tempfile::Builder::new()
+            .prefix("xai-verify-")
+            .tempdir()
+            .map_err(|e| Error::io("write to the folder", std::env::temp_dir(), e))?;
+        let text = cut::tap(model.document(), graph, &tapped);
+        let path = write(folder.path(), "tap.xml", &text)?;
+        let tap = runtime.compile(&path, model.weights().path())?;
+        Ok(Self { model, definition, head, wanted, tap, compiled: None, folder })
+    }
+
+    /// Runs one sample.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the tensors are not what the record says, [`Error::Runtime`] where
+    /// OpenVINO fails.
+    pub(super) fn run(&mut self, runtime: &mut Runtime, inputs: &[Tensor]) -> Result<Expected> {
+        let mut values = self.tapped(inputs)?.into_iter();
+        let missing = || Error::Internal("an output of the tapped model is missing".to_owned());
+        let target = values.next().ok_or_else(missing)?;
+        let geometry = self
+            .definition
+            .layout
+            .fit(target.shape(), self.definition.grid)
+            .map_err(|message| Error::Usage(format!("the record's target: {message}")))?;
+        let features = target.values()?;
+        if self.head.is_none() {
+            let maps = channel_mean(&geometry, &features);
+            return Ok(Expected { geometry, features, logits: Vec::new(), classes: 1, maps });
+        }
+        let logits = values.next().ok_or_else(missing)?.values()?;
+        let classes = logits.len() / geometry.batch.max(1);
+        let mut inputs = vec![target];
+        inputs.extend(values);
+        let maps = self.masked(runtime, &geometry, inputs, &logits)?;
+        Ok(Expected { geometry, features, logits, classes, maps })
+    }
+
+    /// The values of `wanted`, of which model inputs are known already.
+    fn tapped(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let graph = self.model.graph();
+        let own = graph.results().count();
+        let mut outputs = self.tap.run(inputs)?.into_iter().skip(own);
+        let parameters: Vec<NodeId> = graph.parameters().map(|(id, _)| id).collect();
+        let value = |outlet: &OutletId| match parameters.iter().position(|id| *id == outlet.node) {
+            Some(place) => inputs.get(place).cloned(),
+            None => outputs.next(),
+        };
+        let values: Option<Vec<Tensor>> = self.wanted.iter().map(value).collect();
+        values.ok_or_else(|| Error::Internal("an output of the tapped model is missing".to_owned()))
+    }
+
+    /// Logits `[images, classes, positions]` of the head with all but one position set to zero.
+    fn masked(
+        &mut self,
+        runtime: &mut Runtime,
+        geometry: &Geometry,
+        mut inputs: Vec<Tensor>,
+        whole: &[f64],
+    ) -> Result<Vec<f64>> {
+        let scores = whole.len();
+        let session = self.head_for(runtime, &inputs)?;
+        check_head(whole, &session.run(&inputs)?)?;
+        let target = inputs.swap_remove(0);
+        let width = target.bytes().len().checked_div(target.len()).unwrap_or(0);
+        let mut mosaic = Tensor::zeros(target.element(), target.shape().to_vec())?;
+        let positions = geometry.positions();
+        let mut maps = vec![0.0; scores * positions];
+        for position in 0..positions {
+            // Zero is the same bytes in every type, so the mosaic is made without knowing it.
+            for element in geometry.at_position(position) {
+                let bytes = element * width..(element + 1) * width;
+                mosaic.bytes_mut()[bytes.clone()].copy_from_slice(&target.bytes()[bytes]);
+            }
+            session.bind_one(0, &mosaic)?;
+            session.infer()?;
+            let logits = session.output(0)?.values()?;
+            for (score, value) in logits.into_iter().take(scores).enumerate() {
+                maps[score * positions + position] = value;
+            }
+            for element in geometry.at_position(position) {
+                mosaic.bytes_mut()[element * width..(element + 1) * width].fill(0);
+            }
+        }
+        // Once more: some versions of the runtime give another answer at the second run of a graph.
+        session.bind_one(0, &target)?;
+        session.infer()?;
+        check_head(whole, &[session.output(0)?])?;
+        Ok(maps)
+    }
+
+    fn head_for(&mut self, runtime: &mut Runtime, inputs: &[Tensor]) -> Result<&mut Session> {
+        let head =
+            self.head.as_ref().ok_or_else(|| Error::Internal("a head where there is none".to_owned()))?;
+        let graph = self.model.graph();
+        let declared = head.inputs.iter().map(|input| &graph.fact(*input).shape);
+        let signatures: Vec<Signature> =
+            declared.zip(inputs).map(|(declared, tensor)| cut::signature(declared, tensor)).collect();
+        let fits = self.compiled.as_ref().is_some_and(|(found, _)| *found == signatures);
+        if !fits {
+            let text = head.emit(self.model.document(), graph, &signatures);
+            let path = write(self.folder.path(), "head.xml", &text)?;
+            let session = runtime.compile(&path, self.model.weights().path())?;
+            return Ok(&mut self.compiled.insert((signatures, session)).1);
+        }
+        match &mut self.compiled {
+            Some((_, session)) => Ok(session),
+            None => Err(Error::Internal("a compiled head was lost".to_owned())),
+        }
+    }
+}
+
+/// What was taken out of the original has to give its logits, when given its feature map whole.
+///
+/// The bound is loose: it tells a head that was cut wrongly from one that rounds differently, as
+/// quantized ones do when an operation at the cut is no longer fused.
+fn check_head(whole: &[f64], outputs: &[Tensor]) -> Result<()> {
+    let logits = outputs.first().map(Tensor::values).transpose()?.unwrap_or_default();
+    if logits.len() != whole.len() {
+        let message = format!("the head gives {} scores, the original {}", logits.len(), whole.len());
+        return Err(Error::Usage(message));
+    }
+    let difference = logits.iter().zip(whole).map(|(a, b)| (a - b).abs()).fold(0.0, larger);
+    let scale = magnitude(whole);
+    let close = difference <= HEAD_TOLERANCE * scale;
+    if close {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "the head taken out of the original does not give its logits, or not every time: off by \
+         {difference:.2e}, where the largest is {scale:.2e}"
+    )))
+}
+
+/// Mean of a feature map over channels: `[images, positions]`.
+pub(super) fn channel_mean(geometry: &Geometry, features: &[f64]) -> Vec<f64> {
+    let mut means = Vec::with_capacity(geometry.batch * geometry.positions());
+    for image in 0..geometry.batch {
+        for position in 0..geometry.positions() {
+            let values =
+                (0..geometry.channels).map(|channel| features[geometry.offset(image, channel, position)]);
+            means.push(mean(values, geometry.channels));
+        }
+    }
+    means
+}
+
+/// Mean of a feature map over positions: `[images, channels]`.
+pub(super) fn position_mean(geometry: &Geometry, features: &[f64]) -> Vec<f64> {
+    let mut means = Vec::with_capacity(geometry.batch * geometry.channels);
+    for image in 0..geometry.batch {
+        for channel in 0..geometry.channels {
+            let values =
+                (0..geometry.positions()).map(|position| features[geometry.offset(image, channel, position)]);
+            means.push(mean(values, geometry.positions()));
+        }
+    }
+    means
+}
+
+fn mean(values: impl Iterator<Item = f64>, count: usize) -> f64 {
+    // Counts of channels and positions are far below 2^53.
+    #[allow(clippy::cast_precision_loss)]
+    let count = count.max(1) as f64;
+    values.sum::<f64>() / count
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
+    let path = folder.join(name);
+    fs::write(&path, text).map_err(|e| Error::io("write", &path, e))?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::ElementType;
+    use crate::verify::layout::Layout;
+
+    #[test]
+    fn a_head_has_to_give_the_logits() {
+        let tensor =
+            |values: &[f32]| Tensor::from_values(ElementType::F32, vec![1, values.len()], values).unwrap();
+        check_head(&[1.0, -2.0], &[tensor(&[1.01, -2.01])]).unwrap();
+        check_head(&[1.0, -2.0], &[tensor(&[1.1, -2.0])]).unwrap_err();
+        check_head(&[1.0, -2.0], &[tensor(&[1.0, f32::NAN])]).unwrap_err();
+        check_head(&[1.0, -2.0], &[tensor(&[1.0])]).unwrap_err();
+        check_head(&[1.0], &[]).unwrap_err();
+    }
+
+    #[test]
+    fn means_skip_prefix_tokens() {
+        let geometry = Layout::parse("N,1+HW,C").unwrap().fit(&[1, 3, 2], Some((1, 2))).unwrap();
+        let features = [100.0, 100.0, 1.0, 2.0, 3.0, 6.0];
+        assert_eq!(channel_mean(&geometry, &features), [1.5, 4.5]);
+        assert_eq!(position_mean(&geometry, &features), [2.0, 4.0]);
+    }
+
+    #[test]
+    fn means_are_per_image() {
+        let geometry = Layout::parse("N,C,H,W").unwrap().fit(&[2, 2, 1, 2], None).unwrap();
+        let features = [1.0, 2.0, 3.0, 4.0, 10.0, 20.0, 30.0, 40.0];
+        assert_eq!(channel_mean(&geometry, &features), [2.0, 3.0, 20.0, 30.0]);
+        assert_eq!(position_mean(&geometry, &features), [1.5, 3.5, 15.0, 35.0]);
+    }
+}

@@ -1,0 +1,305 @@
+//! What was found, for people and for programs.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::compare::MapFigures;
+use super::cost::CostFigures;
+use super::outputs::OutputFigures;
+use super::structure::StructureFigures;
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Nothing was found.
+    Passed,
+    /// Something is wrong.
+    Failed,
+    /// It could not be done; the reason is among the problems.
+    NotChecked,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Outcome::Passed => "ok",
+            Outcome::Failed => "FAILED",
+            Outcome::NotChecked => "not checked",
+        })
+    }
+}
+
+/// One check: how it ended, why, and its figures.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Check<T> {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What is wrong, or why the check could not be done.
+    pub problems: Vec<String>,
+    /// What was measured, as far as it came to that.
+    #[serde(flatten)]
+    pub figures: Option<T>,
+}
+
+impl<T> Check<T> {
+    /// A check that was done: failed where there are problems.
+    pub(super) fn judged(problems: Vec<String>, figures: T) -> Self {
+        let outcome = if problems.is_empty() { Outcome::Passed } else { Outcome::Failed };
+        Self { outcome, problems, figures: Some(figures) }
+    }
+
+    /// A check that failed before there was anything to measure.
+    pub(super) fn failed(problem: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Failed, problems: vec![problem.into()], figures: None }
+    }
+
+    /// A check that could not be done.
+    pub(super) fn not_checked(reason: impl Into<String>) -> Self {
+        Self { outcome: Outcome::NotChecked, problems: vec![reason.into()], figures: None }
+    }
+}
+
+/// An input as it was fed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InputReport {
+    /// Layer name.
+    pub name: String,
+    /// Element type.
+    pub element: String,
+    /// Shape as the model declares it; `?` is open.
+    pub declared: String,
+    /// Shape in use.
+    pub shape: Vec<usize>,
+    /// What was fed: `image` (the file), `random image` or `random`.
+    pub content: &'static str,
+}
+
+/// The runtime that was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuntimeReport {
+    /// Its build number.
+    pub version: String,
+    /// The library that was loaded.
+    pub library: PathBuf,
+    /// The device.
+    pub device: String,
+}
+
+/// What the model says of its branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecordReport {
+    /// Version of the tool that added it.
+    pub version: Option<String>,
+    /// Method.
+    pub method: String,
+    /// Layer of the feature map.
+    pub target: Option<String>,
+    /// Its axes.
+    pub layout: Option<String>,
+    /// Its grid of positions.
+    pub grid: Option<String>,
+    /// Classes that have a map.
+    pub targets: Option<String>,
+}
+
+/// How feature vectors compare, over all samples.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct FeatureFigures {
+    /// Values that were compared.
+    pub values: usize,
+    /// Largest absolute difference.
+    pub largest_difference: f64,
+    /// What the difference may be, as a share of the largest value.
+    pub tolerance: f64,
+}
+
+/// All that was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Path of the original.
+    pub original: PathBuf,
+    /// Path of the model with the branch.
+    pub model: PathBuf,
+    /// Outcome of all checks together.
+    pub outcome: Outcome,
+    /// What the model says of its branch.
+    pub record: Option<RecordReport>,
+    /// The runtime, where there is one.
+    pub runtime: Option<RuntimeReport>,
+    /// The inputs, where the models were run.
+    pub inputs: Vec<InputReport>,
+    /// Sets of inputs that the models were run on.
+    pub samples: usize,
+    /// Check 1: the original is still there.
+    pub structure: Check<StructureFigures>,
+    /// Check 2: its outputs are what they were.
+    pub outputs: Check<OutputFigures>,
+    /// Check 3: the maps are those of the definition.
+    pub saliency: Check<MapFigures>,
+    /// Check 3 for the feature vector, where one was added.
+    pub feature_vector: Option<Check<FeatureFigures>>,
+    /// Check 4: what the branch costs, where that was asked for.
+    pub cost: Option<Check<CostFigures>>,
+    /// Whether differences of maps are in steps of 255.
+    pub scaled: bool,
+}
+
+impl Report {
+    /// Sums up: failed where anything failed, else not checked where anything could not be.
+    pub(super) fn sum_up(&mut self) {
+        let outcomes = [
+            Some(self.structure.outcome),
+            Some(self.outputs.outcome),
+            Some(self.saliency.outcome),
+            self.feature_vector.as_ref().map(|check| check.outcome),
+            self.cost.as_ref().map(|check| check.outcome),
+        ];
+        let has = |wanted| outcomes.iter().flatten().any(|outcome| *outcome == wanted);
+        self.outcome = if has(Outcome::Failed) {
+            Outcome::Failed
+        } else if has(Outcome::NotChecked) {
+            Outcome::NotChecked
+        } else {
+            Outcome::Passed
+        };
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(record) = &self.record {
+            write!(f, "method      {}", record.method)?;
+            let entries = [("target", &record.target), ("layout", &record.layout), ("grid", &record.grid)];
+            for (name, value) in entries {
+                if let Some(value) = value {
+                    write!(f, ", {name} {value}")?;
+                }
+            }
+            if let Some(targets) = &record.targets {
+                write!(f, ", classes {targets}")?;
+            }
+            writeln!(f)?;
+        }
+        if let Some(runtime) = &self.runtime {
+            writeln!(f, "runtime     OpenVINO {}, {}", runtime.version, runtime.device)?;
+        }
+        for input in &self.inputs {
+            write!(f, "input       {}: {} {:?}", input.name, input.element, input.shape)?;
+            let fixed = input.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+            if input.declared != fixed {
+                write!(f, " chosen for [{}]", input.declared)?;
+            }
+            writeln!(f, ", {}", input.content)?;
+        }
+        line(f, "structure", &self.structure)?;
+        line(f, "outputs", &self.outputs)?;
+        let unit = if self.scaled { " of 255" } else { "" };
+        line(f, "saliency", &with_unit(&self.saliency, unit))?;
+        if let Some(check) = &self.feature_vector {
+            line(f, "features", check)?;
+        }
+        if let Some(check) = &self.cost {
+            line(f, "cost", check)?;
+        }
+        Ok(())
+    }
+}
+
+struct WithUnit<'a>(&'a MapFigures, &'static str);
+
+fn with_unit<'a>(check: &'a Check<MapFigures>, unit: &'static str) -> Check<WithUnit<'a>> {
+    Check {
+        outcome: check.outcome,
+        problems: check.problems.clone(),
+        figures: check.figures.as_ref().map(|figures| WithUnit(figures, unit)),
+    }
+}
+
+fn line<T: fmt::Display>(f: &mut fmt::Formatter<'_>, name: &str, check: &Check<T>) -> fmt::Result {
+    write!(f, "{name:<12}{}", check.outcome)?;
+    if let Some(figures) = &check.figures {
+        write!(f, ": {figures}")?;
+    }
+    for problem in &check.problems {
+        write!(f, "\n            {problem}")?;
+    }
+    writeln!(f)
+}
+
+impl fmt::Display for StructureFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} layers, {} edges and {} bytes of weights compared; added {} layers, {} edges, {} bytes of weights, {} bytes of XML",
+            self.layers,
+            self.edges,
+            self.weight_bytes,
+            self.added_layers,
+            self.added_edges,
+            self.added_weight_bytes,
+            self.added_xml_bytes
+        )
+    }
+}
+
+impl fmt::Display for OutputFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} of {} values identical in {} output{}, largest difference {:.1e}, relative {:.1e} ({:.0e} allowed)",
+            self.identical,
+            self.values,
+            self.outputs,
+            if self.outputs == 1 { "" } else { "s" },
+            self.largest_difference,
+            self.largest_relative_difference,
+            self.tolerance
+        )
+    }
+}
+
+impl fmt::Display for WithUnit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WithUnit(figures, unit) = self;
+        if figures.maps == 0 {
+            return f.write_str("nothing to compare");
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let share = 100.0 * figures.differing as f64 / figures.values.max(1) as f64;
+        write!(
+            f,
+            "{} maps, largest difference {:.3e}{unit}, {share:.3}% of {} values differ",
+            figures.maps, figures.largest_difference, figures.values
+        )?;
+        for (count, what) in [
+            (figures.wrong, "wrong"),
+            (figures.flat, "flat to within rounding"),
+            (figures.undefined, "undefined"),
+            (figures.ties, "of an equally good class"),
+        ] {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for FeatureFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} values, largest difference {:.1e}", self.values, self.largest_difference)
+    }
+}
+
+impl fmt::Display for CostFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "x{:.3}, {:.3} ms instead of {:.3} ms (medians of {} runs in turns)",
+            self.ratio, self.model_ms, self.original_ms, self.runs
+        )
+    }
+}

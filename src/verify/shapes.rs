@@ -1,0 +1,299 @@
+//! Concrete shapes for inputs that are dynamic.
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node};
+use crate::ir::{Dim, ElementType};
+
+/// Batch where the model leaves it open: more than one image, so that batches are checked too.
+const BATCH: usize = 2;
+/// Height and width where the model leaves them open.
+const SIDE: usize = 224;
+/// Any other dimension that the model leaves open.
+const OTHER: usize = 16;
+
+/// The shape of one input, as asked for by the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShapeOverride {
+    /// Layer or tensor name of the input; absent where there is only one.
+    pub name: Option<String>,
+    /// Its dimensions.
+    pub dims: Vec<usize>,
+}
+
+impl ShapeOverride {
+    /// Reads `[1,3,224,224]`, `name[1,3,224,224]` or several of the latter joined with commas.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the text is of none of these forms.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>> {
+        let fail =
+            || Error::Usage(format!("shape '{text}' is not of the form [1,3,224,224] or name[1,3,224,224]"));
+        let mut found = Vec::new();
+        let mut rest = text.trim();
+        while !rest.is_empty() {
+            // A name may itself hold commas; the bracket is what ends it.
+            let (name, after) = rest.split_once('[').unwrap_or(("", rest));
+            let (dims, after) = after.split_once(']').unwrap_or((after, ""));
+            let dims: Option<Vec<usize>> =
+                dims.split(',').map(|dim| dim.trim().parse().ok().filter(|dim| *dim > 0)).collect();
+            let name = Some(name.trim()).filter(|name| !name.is_empty()).map(str::to_owned);
+            found.push(Self { name, dims: dims.ok_or_else(fail)? });
+            rest = match after.trim_start() {
+                "" => "",
+                after => after.strip_prefix(',').map(str::trim_start).ok_or_else(fail)?,
+            };
+        }
+        if found.is_empty() { Err(fail()) } else { Ok(found) }
+    }
+}
+
+/// An input with a concrete shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Input {
+    /// Layer name.
+    pub(super) name: String,
+    /// Element type.
+    pub(super) element: ElementType,
+    /// Shape as the model declares it: `?,3,224..,224..`.
+    pub(super) declared: String,
+    /// Shape in use.
+    pub(super) shape: Vec<usize>,
+    /// Where it is an image: its axes.
+    pub(super) image: Option<ImageAxes>,
+}
+
+/// Which axis of an image input is which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ImageAxes {
+    /// Whether channels come last.
+    pub(super) channels_last: bool,
+}
+
+impl ImageAxes {
+    /// Batch, channels, height and width of a shape of four axes.
+    pub(super) fn split(self, shape: &[usize]) -> (usize, usize, usize, usize) {
+        let dim = |axis: usize| shape.get(axis).copied().unwrap_or(1);
+        if self.channels_last { (dim(0), dim(3), dim(1), dim(2)) } else { (dim(0), dim(1), dim(2), dim(3)) }
+    }
+}
+
+/// Settles the shape of every input.
+///
+/// # Errors
+/// [`Error::Usage`] where an override names no input or contradicts the model, or where a rank is
+/// not known and no override gives it.
+pub(super) fn settle(graph: &Graph, overrides: &[ShapeOverride]) -> Result<Vec<Input>> {
+    let parameters: Vec<&Node> = graph.parameters().map(|(_, node)| node).collect();
+    let named = |node: &Node, name: &str| {
+        node.name == name || node.outputs.iter().any(|outlet| outlet.names.iter().any(|n| n == name))
+    };
+    let mut wanted: Vec<Option<&[usize]>> = vec![None; parameters.len()];
+    for asked in overrides {
+        let matches = |node: &&Node| asked.name.as_deref().is_none_or(|name| named(node, name));
+        let place = match (&asked.name, parameters.len()) {
+            (None, count) if count != 1 => None,
+            _ => parameters.iter().position(matches),
+        };
+        let Some(place) = place else {
+            let names: Vec<&str> = parameters.iter().map(|node| node.name.as_str()).collect();
+            return Err(Error::Usage(format!(
+                "shape {:?} is for the input '{}', but the inputs are: {}",
+                asked.dims,
+                asked.name.as_deref().unwrap_or("(no name given)"),
+                names.join(", ")
+            )));
+        };
+        wanted[place] = Some(&asked.dims);
+    }
+    let declared: Vec<Option<Vec<Bounds>>> = parameters.iter().map(|node| declared(node)).collect();
+    // Inputs of one model go together: a batch that one of them fixes holds for all.
+    let first = |dims: &Option<Vec<Bounds>>| dims.as_ref()?.first()?.fixed();
+    let asked = wanted.iter().flatten().find_map(|dims| dims.first().copied());
+    let batch = asked.or_else(|| declared.iter().find_map(first)).unwrap_or(BATCH);
+    parameters
+        .iter()
+        .zip(declared.into_iter().zip(wanted))
+        .map(|(node, (declared, wanted))| input(node, declared, wanted, batch))
+        .collect()
+}
+
+fn input(
+    node: &Node,
+    declared: Option<Vec<Bounds>>,
+    wanted: Option<&[usize]>,
+    batch: usize,
+) -> Result<Input> {
+    let fail = |message: String| Err(Error::Usage(format!("input '{}': {message}", node.name)));
+    let element = node.outputs.first().map_or(ElementType::Dynamic, |outlet| outlet.fact.element);
+    let shape = match (&declared, wanted) {
+        (None, None) => return fail("its rank is not known; give a shape with --shape".to_owned()),
+        (None, Some(wanted)) => wanted.to_vec(),
+        (Some(bounds), Some(wanted)) => {
+            let fits = bounds.len() == wanted.len()
+                && bounds.iter().zip(wanted).all(|(bounds, dim)| bounds.clamp(*dim) == *dim);
+            if !fits {
+                return fail(format!("the shape {wanted:?} does not fit the model's [{}]", show(bounds)));
+            }
+            wanted.to_vec()
+        }
+        (Some(bounds), None) => choose(bounds, batch),
+    };
+    let image = image_axes(&shape);
+    let declared = declared.map_or_else(|| "...".to_owned(), |bounds| show(&bounds));
+    Ok(Input { name: node.name.clone(), element, declared, shape, image })
+}
+
+fn choose(bounds: &[Bounds], batch: usize) -> Vec<usize> {
+    let is_channels = |axis: usize| matches!(bounds[axis].fixed(), Some(1 | 3 | 4));
+    let wanted = |axis: usize| match (bounds.len(), axis) {
+        (_, 0) => batch,
+        (4, 1) if !is_channels(3) => 3,
+        (4, 3) if is_channels(3) && !is_channels(1) => 3,
+        (4, _) => SIDE,
+        _ => OTHER,
+    };
+    bounds.iter().enumerate().map(|(axis, bounds)| bounds.clamp(wanted(axis))).collect()
+}
+
+fn image_axes(shape: &[usize]) -> Option<ImageAxes> {
+    let channels = |dim: usize| matches!(dim, 1 | 3 | 4);
+    match *shape {
+        [_, c, h, w] if channels(c) && h > 1 && w > 1 => Some(ImageAxes { channels_last: false }),
+        [_, h, w, c] if channels(c) && h > 1 && w > 1 => Some(ImageAxes { channels_last: true }),
+        _ => None,
+    }
+}
+
+/// What a model allows for a dimension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Bounds {
+    least: usize,
+    most: Option<usize>,
+}
+
+impl Bounds {
+    const ANY: Self = Self { least: 0, most: None };
+
+    /// Reads `3`, `?`, `-1`, `1..8`, `3..` and `..8`.
+    fn parse(text: &str) -> Option<Self> {
+        match text.trim() {
+            "?" | "-1" => Some(Self::ANY),
+            text => match text.split_once("..") {
+                None => text.parse().ok().map(|value| Self { least: value, most: Some(value) }),
+                Some((least, most)) => {
+                    let least = if least.is_empty() { 0 } else { least.parse().ok()? };
+                    let most = if most.is_empty() { None } else { Some(most.parse().ok()?) };
+                    Some(Self { least, most })
+                }
+            },
+        }
+    }
+
+    fn fixed(self) -> Option<usize> {
+        self.most.filter(|most| *most == self.least)
+    }
+
+    fn clamp(self, value: usize) -> usize {
+        self.most.map_or(value, |most| value.min(most)).max(self.least)
+    }
+}
+
+fn declared(node: &Node) -> Option<Vec<Bounds>> {
+    // The attribute says more than the port, whose dims know only `-1`.
+    if let Some(text) = node.op.attribute("shape") {
+        if text.trim().is_empty() {
+            return Some(Vec::new());
+        }
+        return text.split(',').map(Bounds::parse).collect();
+    }
+    let dims = &node.outputs.first()?.fact.shape;
+    let bounds = dims.iter().map(|dim| match dim {
+        Dim::Fixed(value) => Bounds { least: *value, most: Some(*value) },
+        Dim::Dynamic => Bounds::ANY,
+    });
+    Some(bounds.collect())
+}
+
+fn show(bounds: &[Bounds]) -> String {
+    let one = |bounds: &Bounds| match (bounds.least, bounds.most) {
+        (0, None) => "?".to_owned(),
+        (least, None) => format!("{least}.."),
+        (least, Some(most)) if least == most => least.to_string(),
+        (least, Some(most)) => format!("{least}..{most}"),
+    };
+    bounds.iter().map(one).collect::<Vec<String>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::ir::Document;
+
+    fn graph(shapes: &[&str]) -> Graph {
+        let mut layers = String::new();
+        for (i, shape) in shapes.iter().enumerate() {
+            layers.push_str(&format!(
+                r#"<layer id="{i}" name="in{i}" type="Parameter" version="opset1"><data shape="{shape}" element_type="f32"/><output><port id="0" precision="FP32" names="tensor{i}"/></output></layer>"#
+            ));
+        }
+        let text = format!(r#"<net name="n" version="11"><layers>{layers}</layers><edges/></net>"#);
+        Graph::new(&Document::parse(Path::new("m.xml"), text.into_bytes()).unwrap()).unwrap()
+    }
+
+    fn shapes(declared: &[&str], overrides: &str) -> Result<Vec<Vec<usize>>> {
+        let overrides = if overrides.is_empty() { Vec::new() } else { ShapeOverride::parse_list(overrides)? };
+        Ok(settle(&graph(declared), &overrides)?.into_iter().map(|input| input.shape).collect())
+    }
+
+    #[test]
+    fn open_dimensions_get_values_within_their_bounds() {
+        for (declared, expected) in [
+            ("1,3,32,32", vec![1, 3, 32, 32]),
+            ("?,3,?,?", vec![2, 3, 224, 224]),
+            ("1..8,3,256..,..64", vec![2, 3, 256, 64]),
+            ("4..8,?,-1,3", vec![4, 224, 224, 3]),
+            ("?,?,?,?", vec![2, 3, 224, 224]),
+            ("?,10", vec![2, 10]),
+            ("?,?", vec![2, 16]),
+            ("", vec![]),
+        ] {
+            assert_eq!(shapes(&[declared], "").unwrap(), [expected], "{declared}");
+        }
+    }
+
+    #[test]
+    fn a_fixed_batch_holds_for_all_inputs() {
+        assert_eq!(shapes(&["?,3,8,8", "1,5"], "").unwrap(), [vec![1, 3, 8, 8], vec![1, 5]]);
+        assert_eq!(shapes(&["?,3,8,8", "?,5"], "tensor1[3,5]").unwrap(), [vec![3, 3, 8, 8], vec![3, 5]]);
+    }
+
+    #[test]
+    fn overrides_are_checked_against_the_model() {
+        assert_eq!(shapes(&["?,3,?,?"], "[1,3,64,96]").unwrap(), [[1, 3, 64, 96]]);
+        assert_eq!(shapes(&["..."], "[1,3,64,96]").unwrap(), [[1, 3, 64, 96]]);
+        for (declared, overrides) in [
+            (&["?,3,?,?"][..], "[1,4,64,64]"),
+            (&["?,3,?,?"], "[1,3]"),
+            (&["?,3,?,?"], "other[1,3,64,64]"),
+            (&["?,3", "?,3"], "[1,3]"),
+            (&["..."], ""),
+            (&["?"], "[a]"),
+            (&["?"], "[0]"),
+            (&["?"], "x[1]y[1]"),
+        ] {
+            assert!(shapes(declared, overrides).is_err(), "{declared:?} {overrides}");
+        }
+    }
+
+    #[test]
+    fn images_are_recognised_by_their_channels() {
+        let axes = |shape: &[usize]| image_axes(shape).map(|axes| axes.channels_last);
+        assert_eq!(axes(&[1, 3, 8, 8]), Some(false));
+        assert_eq!(axes(&[1, 8, 8, 3]), Some(true));
+        assert_eq!(axes(&[1, 1, 8, 8]), Some(false));
+        assert_eq!(axes(&[1, 16, 8, 8]), None);
+        assert_eq!(axes(&[1, 3]), None);
+    }
+}

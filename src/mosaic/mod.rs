@@ -5,8 +5,8 @@
 //! values take the cheapest [`Form`] that an operation allows; only where one really mixes
 //! positions are the copies made ([`Form::Dense`]).
 //!
-//! The forms, cheapest first, and who knows their transfer rules: one-hot ([`onehot`]), one value for
-//! each position ([`position`]), one row for each copy ([`dense`]). [`scores`] turns the logits'
+//! The forms, cheapest first, and who knows their transfer rules: one-hot (`onehot.rs`), one value for
+//! each position (`position.rs`), one row for each copy (`dense.rs`). `scores.rs` turns the logits'
 //! form into `[N, classes, h, w]` and picks classes.
 
 mod dense;

@@ -151,7 +151,8 @@ impl<'p, 'm> Lowering<'p, 'm> {
         &self.steps
     }
 
-    /// Most bytes of copies that are alive at one time; `None` where extents are unknown.
+    /// Most bytes of copies that are alive at one time, an unknown batch counted as one sample; 0 where nothing
+    /// was copied, `None` where other extents are unknown.
     pub fn dense_bytes(&self, logits: &Logits) -> Option<u64> {
         let head = head(self.model(), self.target.outlet, logits.outlet.node);
         (!self.memory.unknown).then(|| self.peak(&head))

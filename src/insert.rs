@@ -20,17 +20,17 @@ pub struct Options {
     pub target_layer: Option<String>,
     /// Classes that get a map.
     pub classes: Classes,
-    /// Whether each map is scaled to 0..255.
+    /// Whether each map is scaled to 0..255: `255 (s - min) / (max - min + 1e-12)`. Needed for u8.
     pub scaling: bool,
     /// Element type of the maps.
     pub saliency_type: SaliencyType,
-    /// Tensor name of the saliency output.
+    /// Tensor name of the saliency output; `saliency_map` by default, as Model API knows it.
     pub output_name: String,
-    /// Whether to add the output `feature_vector` too.
+    /// Whether to add the output `feature_vector` `[N, C]` too, the target's mean over positions.
     pub feature_vector: bool,
     /// Which forms the lowering may use.
     pub strategy: Strategy,
-    /// Most bytes of copied activations that a dense branch may keep alive.
+    /// Most bytes of copied activations that a dense branch may keep alive, for one batch; 2 GiB by default.
     pub memory_budget: u64,
 }
 
@@ -92,7 +92,7 @@ impl Insertion<'_> {
         &self.xml
     }
 
-    /// What is appended to the BIN.
+    /// What is appended to the BIN: padding and constants.
     pub fn bin_tail(&self) -> &[u8] {
         &self.tail
     }

@@ -101,13 +101,13 @@ impl Op {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// An attribute as a list of integers (`"1, 1"`).
+    /// An attribute as a list of integers (`"1, 1"`); `None` where absent or no such list.
     pub fn integers(&self, name: &str) -> Option<Vec<i64>> {
         let text = self.attribute(name)?;
         text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(|text| text.parse().ok()).collect()
     }
 
-    /// An attribute as one integer.
+    /// An attribute as one integer; `None` where absent or no integer.
     pub fn integer(&self, name: &str) -> Option<i64> {
         self.attribute(name)?.trim().parse().ok()
     }
@@ -165,8 +165,8 @@ impl Graph {
     /// Resolves a document's edges.
     ///
     /// # Errors
-    /// [`Error::Layer`] where an edge starts or ends nowhere, an input has none or two, or the
-    /// graph has a cycle.
+    /// [`Error::Xml`] with the edge's offset where it starts or ends nowhere or feeds an input that
+    /// is fed already, [`Error::Layer`] where no edge leads to an input, or the graph has a cycle.
     pub fn new(document: &Document) -> Result<Self> {
         let layers = document.layers();
         let index: HashMap<u64, usize> = layers.iter().enumerate().map(|(i, layer)| (layer.id, i)).collect();
@@ -222,6 +222,10 @@ impl Graph {
     }
 
     /// A node of this graph.
+    ///
+    /// # Panics
+    /// Where the id is that of a patch or of a larger graph; [`Finished::node`](super::Finished::node)
+    /// and [`Patch::node`](super::Patch::node) take both.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }
@@ -246,7 +250,7 @@ impl Graph {
         &self.nodes[outlet.node.0].outputs[outlet.slot].fact
     }
 
-    /// The node of that layer name, or the one whose output carries that tensor name.
+    /// The first output of the layer of that name, or the output that carries that tensor name.
     pub fn find(&self, name: &str) -> Option<OutletId> {
         let by_tensor = || {
             self.nodes().find_map(|(id, node)| {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
+use crate::fold;
 use crate::graph::{Graph, Node, NodeId, OutletId};
 use crate::ir::{Document, ElementType, Weights};
 
@@ -50,20 +51,12 @@ impl Model {
         self.graph.node(id)
     }
 
-    /// The integers of a constant (also behind a Convert or a shape-only operation).
+    /// The integers that an outlet holds, where they can be told before inference: constants, known
+    /// shapes, and what is computed from them.
     ///
-    /// `None` where the outlet is no constant, holds no integers or far too many to be a shape.
+    /// `None` where they depend on an input, are no integers or far too many to be a shape.
     pub fn integers(&self, outlet: OutletId) -> Option<Vec<i64>> {
-        let node = self.node(outlet.node);
-        match node.op.kind.as_str() {
-            "Const" => self.constant(node),
-            "Convert" | "Reshape" | "Squeeze" | "Unsqueeze" => self.integers(*node.inputs.first()?),
-            "ShapeOf" => {
-                let shape = &self.graph.fact(*node.inputs.first()?).shape;
-                shape.iter().map(|dim| dim.fixed().and_then(|value| i64::try_from(value).ok())).collect()
-            }
-            _ => None,
-        }
+        fold::integers(self, outlet, 0)
     }
 
     /// The single number of a constant scalar, whatever its type.
@@ -94,7 +87,8 @@ impl Model {
         self.weights.bytes(number("offset")?, number("size")?)
     }
 
-    fn constant(&self, node: &Node) -> Option<Vec<i64>> {
+    /// The integers of a Const.
+    pub(crate) fn constant(&self, node: &Node) -> Option<Vec<i64>> {
         macro_rules! read {
             ($bytes:expr, $type:ty) => {
                 $bytes

@@ -144,6 +144,8 @@ pub struct Node {
     pub outputs: Vec<Outlet>,
     /// Whether it carries a body (If, Loop, TensorIterator).
     pub has_body: bool,
+    /// Names of the model output that a Result stands for, where the file gives it names of its own.
+    pub output_names: Vec<String>,
 }
 
 impl Node {
@@ -269,6 +271,14 @@ impl Graph {
             .filter_map(|(id, node)| Some((id, *node.inputs.first()?)))
     }
 
+    /// Names of a model output: its Result's own, or those of the tensor that feeds it.
+    pub fn output_names(&self, result: NodeId, outlet: OutletId) -> &[String] {
+        match &self.node(result).output_names[..] {
+            [] => &self.node(outlet.node).outputs[outlet.slot].names,
+            own => own,
+        }
+    }
+
     /// The model's inputs, in file order.
     pub fn parameters(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         self.nodes().filter(|(_, node)| node.op.kind == "Parameter")
@@ -301,6 +311,7 @@ fn node(layer: &LayerElement, inputs: Vec<Option<OutletId>>) -> Result<Node> {
         inputs: resolved,
         outputs: outputs.collect(),
         has_body: layer.has_body,
+        output_names: layer.output_names.clone(),
     })
 }
 

@@ -97,6 +97,7 @@ impl<'m> Patch<'m> {
             inputs: vec![outlet],
             outputs: Vec::new(),
             has_body: false,
+            output_names: Vec::new(),
         })
     }
 
@@ -127,6 +128,7 @@ impl<'m> Patch<'m> {
             inputs,
             outputs: outputs.collect(),
             has_body: false,
+            output_names: Vec::new(),
         };
         let id = self.push(node);
         if constant {

@@ -38,6 +38,7 @@ pub(crate) fn integers(model: &Model, outlet: OutletId, depth: usize) -> Option<
             let parts = (0..node.inputs.len()).map(input).collect::<Option<Vec<_>>>()?;
             (model.graph().fact(outlet).rank() == 1).then(|| parts.concat())
         }
+        "Split" => split(model, node, &input(0)?, *input(1)?.first()?, outlet.slot),
         "ReduceProd" => {
             Some(vec![input(0)?.iter().try_fold(1i64, |product, value| product.checked_mul(*value))?])
         }
@@ -51,6 +52,18 @@ pub(crate) fn integers(model: &Model, outlet: OutletId, depth: usize) -> Option<
             (0..length).map(|i| operation(a[i % a.len()], b[i % b.len()])).collect()
         }
     }
+}
+
+/// One part of a split tensor, whose elements are given in order.
+fn split(model: &Model, node: &Node, values: &[i64], axis: i64, slot: usize) -> Option<Vec<i64>> {
+    let shape = &model.graph().fact(*node.inputs.first()?).shape;
+    let shape: Vec<usize> = shape.iter().map(|dim| dim.fixed()).collect::<Option<_>>()?;
+    let axis = crate::ops::axis(Some(axis), shape.len())?;
+    let inner: usize = shape[axis + 1..].iter().product();
+    let part = shape[axis].checked_div(node.outputs.len())?.checked_mul(inner)?;
+    let row = shape[axis].checked_mul(inner).filter(|row| *row > 0)?;
+    let parts = values.chunks_exact(row).map(|row| row.get(slot * part..(slot + 1) * part));
+    Some(parts.collect::<Option<Vec<_>>>()?.concat())
 }
 
 fn is_float(model: &Model, node: &Node) -> bool {

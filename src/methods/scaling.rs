@@ -6,7 +6,7 @@ use crate::ir::ElementType;
 
 /// Scales over `axes`: `255 (s - min) / (max - min + 1e-12)`, truncated for u8.
 ///
-/// The division comes first, because x / x is 1 and the largest value so exactly 255. Without scaling, scores as they are.
+/// The division comes first: x / x is 1, so that the largest value is 255 wherever a plugin divides exactly. Without scaling, scores as they are.
 pub(super) fn scale(patch: &mut Patch<'_>, wish: &Wish<'_>, scores: OutletId, axes: &[usize]) -> OutletId {
     // Half precision knows no 1e-12.
     let scores = patch.convert("scores/f32", scores, ElementType::F32);

@@ -2,12 +2,12 @@
 
 use crate::analysis::{Candidate, Labels, Logits, Reason, Refusal, Target, candidates};
 use crate::error::{Error, Result};
-use crate::graph::{Dump, Finished, Patch, Size};
-use crate::ir::{Destination, Dim, PendingFile, Splice};
+use crate::graph::{Dump, Finished, Patch};
+use crate::ir::{Destination, Dim, PendingFile, Splice, marker};
 use crate::methods::{Branch, Method, SaliencyType, Wish, build, feature_vector};
 use crate::model::Model;
 use crate::mosaic::{Classes, Strategy};
-use crate::report::{AddedReport, LoweringReport, OutputReport, Report, TargetReport};
+use crate::report::{AddedReport, LoweringReport, OutputReport, Report, TargetReport, TensorReport};
 
 /// What is to be inserted, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,19 +20,22 @@ pub struct Options {
     pub target_layer: Option<String>,
     /// Classes that get a map.
     pub classes: Classes,
-    /// Whether each map is scaled to 0..255.
+    /// Whether each map is scaled to 0..255: `255 (s - min) / (max - min + 1e-12)`. Needed for u8.
     pub scaling: bool,
     /// Element type of the maps.
     pub saliency_type: SaliencyType,
-    /// Tensor name of the saliency output.
+    /// Tensor name of the saliency output; `saliency_map` by default, as Model API knows it.
     pub output_name: String,
-    /// Whether to add the output `feature_vector` too.
+    /// Whether to add the output `feature_vector` `[N, C]` too, the target's mean over positions.
     pub feature_vector: bool,
     /// Which forms the lowering may use.
     pub strategy: Strategy,
-    /// Most bytes of copied activations that a dense branch may keep alive.
+    /// Most bytes of copied activations that a dense branch may keep alive, for one batch; 2 GiB by default.
     pub memory_budget: u64,
 }
+
+/// Tensor name of the saliency output where no other is chosen, as Model API knows it.
+pub const SALIENCY_MAP: &str = "saliency_map";
 
 /// Tensor name of the feature vector, as Model API knows it.
 pub const FEATURE_VECTOR: &str = "feature_vector";
@@ -46,7 +49,7 @@ impl Default for Options {
             classes: Classes::All,
             scaling: true,
             saliency_type: SaliencyType::U8,
-            output_name: "saliency_map".to_owned(),
+            output_name: SALIENCY_MAP.to_owned(),
             feature_vector: false,
             strategy: Strategy::Auto,
             memory_budget: 2 << 30,
@@ -92,7 +95,7 @@ impl Insertion<'_> {
         &self.xml
     }
 
-    /// What is appended to the BIN.
+    /// What is appended to the BIN: padding and constants.
     pub fn bin_tail(&self) -> &[u8] {
         &self.tail
     }
@@ -120,29 +123,8 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
             "scores that are not scaled do not fit into u8: use --saliency-type f32 with --no-scaling";
         return Err(Error::Usage(message.to_owned()));
     }
-    let taken = |name: &str| {
-        let graph = model.graph();
-        graph
-            .results()
-            .any(|(_, outlet)| graph.node(outlet.node).outputs[outlet.slot].names.iter().any(|n| n == name))
-    };
-    if taken(&options.output_name) {
-        return Ok(Outcome::AlreadyThere { output: options.output_name.clone() });
-    }
-    if options.feature_vector && taken(FEATURE_VECTOR) {
-        return Err(Error::Usage(format!("the model has an output '{FEATURE_VECTOR}' already")));
-    }
-    if options.feature_vector && options.output_name == FEATURE_VECTOR {
-        return Err(Error::Usage(format!("two outputs cannot both be called '{FEATURE_VECTOR}'")));
-    }
-    // OpenVINO would quietly give one of two tensors of one name another name.
-    let names = [Some(options.output_name.as_str()), options.feature_vector.then_some(FEATURE_VECTOR)];
-    for name in names.into_iter().flatten() {
-        let mut outlets = model.graph().nodes().flat_map(|(_, node)| &node.outputs);
-        if outlets.any(|outlet| outlet.names.iter().any(|taken| taken == name)) {
-            let message = format!("the model has a tensor called '{name}' already, which is no output");
-            return Err(Error::Usage(message));
-        }
+    if let Some(output) = already_there(model, options)? {
+        return Ok(Outcome::AlreadyThere { output });
     }
     let method = options.method.unwrap_or(Method::ReciproCam);
     let labels = Labels::new(model);
@@ -162,33 +144,74 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
     for logits in &found {
         check_classes(&options.classes, logits)?;
         let candidates = candidates(model, &labels, logits, options.target_layer.as_deref())?;
-        match choose(&candidates) {
-            Ok((candidate, target)) => {
-                match attempt(model, options, method, &labels, logits, candidate, &target) {
-                    Ok(done) => {
-                        notes.extend(passed_over(&candidates, candidate));
-                        return finish(model, options, method, logits, candidate, &target, done, notes);
-                    }
-                    Err(reason) => reasons.push((subject(logits, Some(candidate)), reason)),
-                }
+        let (candidate, target) = match choose(&candidates) {
+            Ok(chosen) => chosen,
+            Err(reason) => {
+                let named = candidates.first().filter(|_| options.target_layer.is_some());
+                reasons.push((subject(logits, named), reason));
+                continue;
             }
-            Err(reason) => reasons.push((subject(logits, None), reason)),
+        };
+        let plan = Plan { model, options, method, labels: &labels, logits, candidate, target };
+        let mut patch = Patch::new(model);
+        match build(method, &mut patch, &plan.wish()) {
+            Ok(branch) => {
+                notes.extend(passed_over(&candidates, candidate));
+                return plan.finish(patch, branch, notes);
+            }
+            Err(reason) => reasons.push((subject(logits, Some(candidate)), reason)),
         }
     }
     Err(Error::Refused(Box::new(Refusal { wanted: method.title().to_owned(), reasons })))
 }
 
-/// All values that were considered as target for the first output that can be explained.
+/// All values that were considered as target for the first output that can be explained, and which
+/// of them is taken.
 ///
 /// # Errors
 /// As [`insert`].
-pub fn list_targets(model: &Model, options: &Options) -> Result<Vec<Candidate>> {
+pub fn list_targets(model: &Model, options: &Options) -> Result<(Vec<Candidate>, Option<usize>)> {
     let labels = Labels::new(model);
     let (found, reasons) = Logits::find(model, &labels, options.output.as_deref())?;
-    match found.first() {
-        Some(logits) => candidates(model, &labels, logits, options.target_layer.as_deref()),
-        None => Err(Error::Refused(Box::new(Refusal { wanted: "target".to_owned(), reasons }))),
+    let Some(logits) = found.first() else {
+        return Err(Error::Refused(Box::new(Refusal { wanted: "target".to_owned(), reasons })));
+    };
+    let candidates = candidates(model, &labels, logits, options.target_layer.as_deref())?;
+    let taken = candidates.iter().position(|candidate| candidate.layout.is_ok());
+    Ok((candidates, taken))
+}
+
+/// Whether the wanted output is there from an earlier run; names that clash otherwise are errors.
+fn already_there(model: &Model, options: &Options) -> Result<Option<String>> {
+    let graph = model.graph();
+    let name = &options.output_name;
+    let is_output = |name: &str| {
+        let mut results = graph.results();
+        results.any(|(result, outlet)| graph.output_names(result, outlet).iter().any(|n| n == name))
+    };
+    let earlier = model.document().rt_info().get(&[marker::SECTION, "output"]);
+    if is_output(name) && (name == SALIENCY_MAP || earlier == Some(name)) {
+        return Ok(Some(name.clone()));
     }
+    if let Some(earlier) = earlier {
+        return Err(Error::Usage(format!(
+            "the model carries a branch already, with the output '{earlier}'; take it out with --remove first"
+        )));
+    }
+    if options.feature_vector && name == FEATURE_VECTOR {
+        return Err(Error::Usage(format!("two outputs cannot both be called '{FEATURE_VECTOR}'")));
+    }
+    // OpenVINO would quietly give one of two tensors of one name another name.
+    let names = [Some(name.as_str()), options.feature_vector.then_some(FEATURE_VECTOR)];
+    for name in names.into_iter().flatten() {
+        let mut outlets = graph.nodes().flat_map(|(_, node)| &node.outputs);
+        if outlets.any(|outlet| outlet.names.iter().any(|taken| taken == name)) {
+            let what = if is_output(name) { "an output" } else { "a tensor" };
+            let message = format!("the model has {what} called '{name}'; choose another name");
+            return Err(Error::Usage(message));
+        }
+    }
+    Ok(None)
 }
 
 fn subject(logits: &Logits, candidate: Option<&Candidate>) -> String {
@@ -239,142 +262,136 @@ fn passed_over(candidates: &[Candidate], chosen: &Candidate) -> Option<String> {
     ))
 }
 
-struct Done {
-    patch: Finished,
-    branch: Branch,
-}
-
-fn attempt(
-    model: &Model,
-    options: &Options,
-    method: Method,
-    labels: &Labels,
-    logits: &Logits,
-    candidate: &Candidate,
-    target: &Target,
-) -> std::result::Result<Done, Reason> {
-    let mut patch = Patch::new(model);
-    let wish = Wish {
-        labels,
-        logits,
-        target,
-        classes: &options.classes,
-        scaling: options.scaling,
-        saliency_type: options.saliency_type,
-        strategy: options.strategy,
-        budget: options.memory_budget,
-        name: &options.output_name,
-    };
-    let branch = build(method, &mut patch, &wish)?;
-    let mut outputs = vec![(options.output_name.clone(), branch.saliency)];
-    if options.feature_vector {
-        let vector = feature_vector(&mut patch, target, FEATURE_VECTOR);
-        outputs.push((FEATURE_VECTOR.to_owned(), vector));
-    }
-    let patch = patch.finish(&outputs).map_err(|error| Reason::Operation {
-        place: model.node(candidate.outlet.node).place(),
-        why: error.to_string(),
-    })?;
-    Ok(Done { patch, branch })
-}
-
-#[allow(clippy::too_many_arguments)]
-fn finish<'m>(
+/// Everything that was decided before the branch is built.
+struct Plan<'a, 'm> {
     model: &'m Model,
-    options: &Options,
+    options: &'a Options,
     method: Method,
-    logits: &Logits,
-    candidate: &Candidate,
-    target: &Target,
-    done: Done,
-    mut notes: Vec<String>,
-) -> Result<Outcome<'m>> {
-    let Done { patch, branch } = done;
-    let layout = &target.layout;
-    let grid = |size: &Size| size.dim().to_string();
-    let targets = match (&options.classes, method) {
-        (Classes::All, _) | (_, Method::ActivationMap) => "all".to_owned(),
-        (Classes::Top(k), _) => format!("top{k}"),
-        (Classes::Listed(list), _) => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-    };
-    if method == Method::ActivationMap && options.classes != Classes::All {
-        notes.push("ActivationMap knows no classes: --targets has no effect".to_owned());
+    labels: &'a Labels,
+    logits: &'a Logits,
+    candidate: &'a Candidate,
+    target: Target,
+}
+
+impl<'m> Plan<'_, 'm> {
+    fn wish(&self) -> Wish<'_> {
+        Wish {
+            labels: self.labels,
+            logits: self.logits,
+            target: &self.target,
+            classes: &self.options.classes,
+            scaling: self.options.scaling,
+            saliency_type: self.options.saliency_type,
+            strategy: self.options.strategy,
+            budget: self.options.memory_budget,
+            name: &self.options.output_name,
+        }
     }
-    let form = ["Dense", "PerPosition", "OneHot"].into_iter();
-    let mut form = form.filter(|form| branch.steps.iter().any(|step| step.form == *form)).next();
-    if form.is_some() && options.strategy == Strategy::Dense {
-        form = Some("Dense");
+
+    fn finish(&self, mut patch: Patch<'m>, branch: Branch, notes: Vec<String>) -> Result<Outcome<'m>> {
+        let mut outputs = vec![(self.options.output_name.clone(), branch.saliency)];
+        if self.options.feature_vector {
+            let vector = feature_vector(&mut patch, &self.target, FEATURE_VECTOR);
+            outputs.push((FEATURE_VECTOR.to_owned(), vector));
+        }
+        let patch = patch.finish(&outputs)?;
+        let model = self.model;
+        let mut report = self.report(&patch, branch, notes);
+        let bin_bytes = model.weights().len();
+        let (mut splice, tail) = patch.emit(model.graph(), bin_bytes);
+        splice.record = self.record(&report);
+        let xml = splice.apply(model.document(), bin_bytes);
+        report.added.xml_bytes = xml.len() - model.document().bytes().len();
+        report.added.bin_bytes = tail.len();
+        Ok(Outcome::Inserted(Box::new(Insertion { model, patch, report, xml, tail })))
     }
-    let dense = form == Some("Dense");
-    if dense && branch.dense_bytes.is_none() {
-        notes.push("extents are known only at inference, so --memory-budget could not be checked".to_owned());
+
+    fn report(&self, patch: &Finished, branch: Branch, mut notes: Vec<String>) -> Report {
+        let layout = &self.target.layout;
+        let (classes, method) = (&self.options.classes, self.method);
+        let targets = match (classes, method) {
+            (Classes::All, _) | (_, Method::ActivationMap) => "all".to_owned(),
+            (Classes::Top(k), _) => format!("top{k}"),
+            (Classes::Listed(list), _) => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        };
+        if method == Method::ActivationMap && *classes != Classes::All {
+            notes.push("ActivationMap knows no classes: --targets has no effect".to_owned());
+        }
+        // The dearest form says what the branch costs.
+        let used = |form: &&str| branch.steps.iter().any(|step| step.form == *form);
+        let mut form = ["Dense", "PerPosition", "OneHot"].into_iter().find(used);
+        if form.is_some() && self.options.strategy == Strategy::Dense {
+            form = Some("Dense");
+        }
+        let dense = form == Some("Dense");
+        if dense && branch.dense_bytes.is_none() {
+            notes.push(
+                "extents are known only at inference, so --memory-budget could not be checked".to_owned(),
+            );
+        }
+        let outputs = patch.outputs.iter();
+        Report {
+            method,
+            explains: self.logits.output.clone(),
+            logits: self.model.graph().label(self.logits.outlet),
+            target: TargetReport {
+                layer: self.candidate.layer.clone(),
+                op: self.candidate.op.clone(),
+                tensor: TensorReport::new(&self.candidate.fact),
+                layout: layout.to_string(),
+                grid: [layout.grid.0.dim().fixed(), layout.grid.1.dim().fixed()],
+                cut: self.candidate.cut,
+            },
+            masks: layout.count().dim().fixed(),
+            classes: self.logits.classes.fixed(),
+            targets,
+            lowering: LoweringReport {
+                requested: self.options.strategy,
+                form,
+                dense_bytes: branch.dense_bytes.filter(|_| dense),
+                steps: branch.steps,
+            },
+            scaling: self.options.scaling,
+            saliency_type: self.options.saliency_type,
+            outputs: outputs
+                .map(|(name, _, fact)| OutputReport { name: name.clone(), tensor: TensorReport::new(fact) })
+                .collect(),
+            added: AddedReport { layers: patch.nodes.len(), xml_bytes: 0, bin_bytes: 0 },
+            notes,
+        }
     }
-    let target_report = TargetReport {
-        layer: candidate.layer.clone(),
-        op: candidate.op.clone(),
-        shape: candidate.fact.to_string(),
-        layout: layout.to_string(),
-        grid: format!("{}x{}", grid(&layout.grid.0), grid(&layout.grid.1)),
-        cut: candidate.cut,
-    };
-    let node = model.node(logits.outlet.node);
-    let bin_bytes = model.weights().len();
-    let (mut splice, tail) = patch.emit(model.graph(), bin_bytes);
-    let mut record = |name: &str, value: String| splice.record.push((name.to_owned(), value));
-    record("tool", env!("CARGO_PKG_NAME").to_owned());
-    record("version", env!("CARGO_PKG_VERSION").to_owned());
-    record("method", method.name().to_owned());
-    record("target", target_report.layer.clone());
-    record("target_slot", target.outlet.slot.to_string());
-    record("layout", target_report.layout.clone());
-    record("grid", target_report.grid.clone());
-    record("logits", node.name.clone());
-    record("logits_slot", logits.outlet.slot.to_string());
-    record("targets", targets.clone());
-    record("scaling", options.scaling.to_string());
-    record(
-        "saliency_type",
-        match options.saliency_type {
-            SaliencyType::U8 => "u8".to_owned(),
-            SaliencyType::F32 => "f32".to_owned(),
-        },
-    );
-    record("output", options.output_name.clone());
-    if options.feature_vector {
-        record("feature_vector", FEATURE_VECTOR.to_owned());
+
+    /// What is recorded in the model itself, for `xai-verify` and whoever wonders.
+    fn record(&self, report: &Report) -> Vec<(String, String)> {
+        let (logits, target) = (self.logits.outlet, &report.target);
+        let extent = |size: Option<usize>| size.map_or_else(|| "?".to_owned(), |size| size.to_string());
+        let saliency_type = match self.options.saliency_type {
+            SaliencyType::U8 => "u8",
+            SaliencyType::F32 => "f32",
+        };
+        let mut record = vec![
+            ("tool", env!("CARGO_PKG_NAME").to_owned()),
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("method", self.method.name().to_owned()),
+            ("target", target.layer.clone()),
+            ("target_slot", self.target.outlet.slot.to_string()),
+            ("layout", target.layout.clone()),
+            ("grid", format!("{}x{}", extent(target.grid[0]), extent(target.grid[1]))),
+            ("logits", self.model.node(logits.node).name.clone()),
+            ("logits_slot", logits.slot.to_string()),
+            ("targets", report.targets.clone()),
+            ("scaling", self.options.scaling.to_string()),
+            ("saliency_type", saliency_type.to_owned()),
+            ("output", self.options.output_name.clone()),
+        ];
+        if self.options.feature_vector {
+            record.push(("feature_vector", FEATURE_VECTOR.to_owned()));
+        }
+        if let Some(form) = report.lowering.form {
+            record.push(("lowering", form.to_owned()));
+        }
+        record.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
-    if let Some(form) = form {
-        record("lowering", form.to_owned());
-    }
-    let xml = splice.apply(model.document(), bin_bytes);
-    let outputs = patch.outputs.iter();
-    let report = Report {
-        method,
-        output: logits.output.clone(),
-        logits: model.graph().label(logits.outlet),
-        target: target_report,
-        masks: layout.count().dim().fixed(),
-        classes: logits.classes.fixed(),
-        targets,
-        lowering: LoweringReport {
-            requested: options.strategy,
-            form,
-            dense_bytes: branch.dense_bytes.filter(|_| dense),
-            steps: branch.steps,
-        },
-        scaling: options.scaling,
-        saliency_type: options.saliency_type,
-        outputs: outputs
-            .map(|(name, _, fact)| OutputReport { name: name.clone(), shape: fact.to_string() })
-            .collect(),
-        added: AddedReport {
-            layers: patch.nodes.len(),
-            xml_bytes: xml.len() - model.document().bytes().len(),
-            bin_bytes: tail.len(),
-        },
-        notes,
-    };
-    Ok(Outcome::Inserted(Box::new(Insertion { model, patch, report, xml, tail })))
 }
 
 /// The model as it was before a branch was added to it: its XML, and the size of its BIN.

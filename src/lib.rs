@@ -22,6 +22,7 @@
 
 pub mod analysis;
 pub mod error;
+mod fold;
 pub mod graph;
 mod insert;
 pub mod ir;
@@ -34,7 +35,7 @@ pub mod runtime;
 pub mod verify;
 
 pub use error::{Error, Result};
-pub use insert::{FEATURE_VECTOR, Insertion, Options, Outcome, insert, list_targets, remove};
+pub use insert::{FEATURE_VECTOR, Insertion, Options, Outcome, SALIENCY_MAP, insert, list_targets, remove};
 pub use ir::{Destination, PendingFile};
 pub use methods::{Method, SaliencyType};
 pub use model::Model;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
+use crate::fold;
 use crate::graph::{Graph, Node, NodeId, OutletId};
 use crate::ir::{Document, ElementType, Weights};
 
@@ -15,7 +16,7 @@ pub struct Model {
 }
 
 /// Integer constants longer than this are data, not axes or shapes.
-const MAX_INTEGERS: usize = 4096;
+pub(crate) const MAX_INTEGERS: usize = 4096;
 
 impl Model {
     /// Reads the IR whose XML is at `xml`; its BIN is `weights`, or the file of the same name.
@@ -61,19 +62,12 @@ impl Model {
         node
     }
 
-    /// The integers of a constant (also behind a Convert or a shape-only operation).
+    /// The integers that an outlet holds, where they can be told before inference: constants, known
+    /// shapes, and what is computed from them.
     ///
-    /// `None` where the outlet is no constant, holds no integers or far too many to be a shape.
+    /// `None` where they depend on an input, are no integers or far too many to be a shape.
     pub fn integers(&self, outlet: OutletId) -> Option<Vec<i64>> {
-        let node = self.source(outlet);
-        match node.op.kind.as_str() {
-            "Const" => self.constant(node),
-            "ShapeOf" => {
-                let shape = &self.graph.fact(*node.inputs.first()?).shape;
-                shape.iter().map(|dim| dim.fixed().and_then(|value| i64::try_from(value).ok())).collect()
-            }
-            _ => None,
-        }
+        fold::integers(self, outlet)
     }
 
     /// The single number of a constant scalar, whatever its type.
@@ -103,7 +97,8 @@ impl Model {
         self.weights.bytes(number("offset")?, number("size")?)
     }
 
-    fn constant(&self, node: &Node) -> Option<Vec<i64>> {
+    /// The integers of a Const.
+    pub(crate) fn constant(&self, node: &Node) -> Option<Vec<i64>> {
         macro_rules! read {
             ($bytes:expr, $type:ty) => {
                 $bytes

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::graph::Fact;
+use crate::ir::{Dim, ShapeDisplay};
 use crate::methods::{Method, SaliencyType};
 use crate::mosaic::{Step, Strategy};
 
@@ -13,7 +15,7 @@ pub struct Report {
     /// The method used.
     pub method: Method,
     /// The model output that is explained.
-    pub output: String,
+    pub explains: String,
     /// The layer whose tensor holds the logits.
     pub logits: String,
     /// The features that are masked.
@@ -45,14 +47,38 @@ pub struct TargetReport {
     pub layer: String,
     /// Operation.
     pub op: String,
-    /// Type and shape, `f32[1,512,7,7]`.
-    pub shape: String,
+    /// Its element type and dimensions.
+    #[serde(flatten)]
+    pub tensor: TensorReport,
     /// Meaning of each axis, `N,C,H,W`.
     pub layout: String,
-    /// Height and width, `7x7`; `?` where known only at inference.
-    pub grid: String,
+    /// Height and width; `null` where known only at inference.
+    pub grid: [Option<usize>; 2],
     /// Whether every path from the inputs to the logits passes it.
     pub cut: bool,
+}
+
+/// Type and shape of a tensor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TensorReport {
+    /// Element type, `f32`.
+    pub element: String,
+    /// Dimensions; `null` where known only at inference.
+    pub shape: Vec<Option<usize>>,
+}
+
+impl TensorReport {
+    /// Describes a tensor.
+    pub fn new(fact: &Fact) -> Self {
+        Self { element: fact.element.to_string(), shape: fact.shape.iter().map(|dim| dim.fixed()).collect() }
+    }
+}
+
+impl fmt::Display for TensorReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shape: Vec<Dim> = self.shape.iter().map(|dim| dim.map_or(Dim::Dynamic, Dim::Fixed)).collect();
+        write!(f, "{}{}", self.element, ShapeDisplay(&shape))
+    }
 }
 
 /// How the head of the model is evaluated on the masks.
@@ -73,8 +99,9 @@ pub struct LoweringReport {
 pub struct OutputReport {
     /// Tensor name.
     pub name: String,
-    /// Type and shape.
-    pub shape: String,
+    /// Its element type and dimensions.
+    #[serde(flatten)]
+    pub tensor: TensorReport,
 }
 
 /// What was added to the files.
@@ -92,8 +119,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let target = &self.target;
         writeln!(f, "method   {}", self.method.title())?;
-        writeln!(f, "explains {} (logits: {})", self.output, self.logits)?;
-        writeln!(f, "target   {} ({}, {}, {})", target.layer, target.op, target.shape, target.layout)?;
+        writeln!(f, "explains {} (logits: {})", self.explains, self.logits)?;
+        writeln!(f, "target   {} ({}, {}, {})", target.layer, target.op, target.tensor, target.layout)?;
         if let Some(form) = self.lowering.form {
             write!(f, "lowering {form}")?;
             if let Some(bytes) = self.lowering.dense_bytes {
@@ -107,7 +134,7 @@ impl fmt::Display for Report {
             }
         }
         for output in &self.outputs {
-            writeln!(f, "output   {}: {}", output.name, output.shape)?;
+            writeln!(f, "output   {}: {}", output.name, output.tensor)?;
         }
         let added = &self.added;
         write!(
@@ -124,7 +151,9 @@ impl fmt::Display for Report {
     }
 }
 
-struct Bytes(u64);
+/// Displays a number of bytes as people read it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bytes(pub(crate) u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,7 +161,8 @@ impl fmt::Display for Bytes {
         match self.0 {
             bytes @ 0..1024 => write!(f, "{bytes} B"),
             bytes @ 1024..1_048_576 => write!(f, "{:.1} KiB", bytes as f64 / 1024.0),
-            bytes => write!(f, "{:.1} MiB", bytes as f64 / 1_048_576.0),
+            bytes @ 1_048_576..1_073_741_824 => write!(f, "{:.1} MiB", bytes as f64 / 1_048_576.0),
+            bytes => write!(f, "{:.1} GiB", bytes as f64 / 1_073_741_824.0),
         }
     }
 }

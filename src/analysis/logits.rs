@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Flow, NodeId, OutletId};
 use crate::ir::Dim;
 use crate::model::Model;
+use crate::ops::{Action, WindowKind, Zero, action};
 
 /// The class scores that a saliency map explains, before any Softmax or Sigmoid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Logits {
         for (result, outlet) in graph.results() {
             let name = output_name(model, result, outlet);
             let node = graph.node(outlet.node);
-            let tensor = &node.outputs[outlet.slot].names;
+            let tensor = graph.output_names(result, outlet);
             let is = |wanted: &str| {
                 tensor.iter().any(|name| name == wanted)
                     || node.name == wanted
@@ -68,24 +69,47 @@ impl Logits {
     }
 }
 
-/// Sorts logits: outputs with an activation are scores more surely than others, and what other
-/// logits are computed from (an embedding, say) is less likely to be meant than they are.
+/// Sorts logits by how surely they are class scores: those with an activation first, then what a
+/// product makes without normalising it, then what no other logits are computed from.
 fn by_likelihood(model: &Model, mut found: Vec<Logits>) -> Vec<Logits> {
     let graph = model.graph();
+    let parameters: Vec<NodeId> = graph.parameters().map(|(id, _)| id).collect();
     let outlets: Vec<OutletId> = found.iter().map(|logits| logits.outlet).collect();
     found.sort_by_cached_key(|logits| {
         let after = Flow::after(graph, logits.outlet);
         let feeds_another = outlets.iter().any(|other| *other != logits.outlet && after[other.node.index()]);
-        (!logits.activated, feeds_another)
+        let flow = Flow::new(graph, &parameters, logits.outlet.node);
+        (!logits.activated, !is_product(model, &flow, logits.outlet), feeds_another)
     });
     found
 }
 
-/// Name of a model output: its tensor's first name, or its layer's.
-pub(crate) fn output_name(model: &Model, result: NodeId, outlet: OutletId) -> String {
-    let node = model.graph().node(outlet.node);
-    let tensor = node.outputs[outlet.slot].names.first();
-    tensor.cloned().unwrap_or_else(|| model.graph().node(result).name.clone())
+/// Whether a value is a matrix product or convolution, perhaps with constants added, averaged or pooled.
+///
+/// A normalised embedding is not: it is divided by what is computed from itself.
+fn is_product(model: &Model, flow: &Flow, outlet: OutletId) -> bool {
+    let node = model.node(outlet.node);
+    let mut data = node.inputs.iter().copied().filter(|input| flow.on_path(input.node));
+    match action(model, node) {
+        Action::MatMul { .. } => true,
+        Action::Window(window) if !matches!(window.kind, WindowKind::Pool(_)) => true,
+        // Sums of several products; a factor must be a constant.
+        Action::Elementwise(Zero::AllZero) => data.all(|input| is_product(model, flow, input)),
+        Action::Elementwise(_) | Action::Pointwise(_) | Action::Reshape => match (data.next(), data.next()) {
+            (Some(input), None) => is_product(model, flow, input),
+            _ => false,
+        },
+        Action::Transpose { .. } | Action::Reduce { .. } | Action::Window(_) => {
+            data.next().is_some_and(|input| is_product(model, flow, input))
+        }
+        _ => false,
+    }
+}
+
+/// Name of a model output: its own first name, or that of the layer that makes it.
+fn output_name(model: &Model, result: NodeId, outlet: OutletId) -> String {
+    let names = model.graph().output_names(result, outlet);
+    names.first().unwrap_or(&model.graph().node(outlet.node).name).clone()
 }
 
 fn before_activation(

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::Place;
+use crate::report::Bytes;
 
 /// A refusal: everything that was looked at, and why each of it failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +102,7 @@ impl fmt::Display for Reason {
             }
             Self::UnknownGrid => f.write_str("the height and width of its token grid are not known"),
             Self::NotFloat { fact } => write!(f, "{fact} holds no real numbers"),
-            Self::NotOnPath => f.write_str("it does not reach the chosen output"),
+            Self::NotOnPath => f.write_str("it is the logits themselves, or does not reach them"),
             Self::ClassToken { prefix } => write!(
                 f,
                 "its tokens start with {prefix} that belong to no position (class token); \
@@ -110,10 +111,10 @@ impl fmt::Display for Reason {
             Self::Operation { place, why } => write!(f, "{place}: {why}"),
             Self::Budget { needed, budget, place, why } => write!(
                 f,
-                "the dense branch needs {} MiB of activations and --memory-budget allows {} MiB; \
+                "the dense branch needs {} of activations and --memory-budget allows {}; \
                  the cheaper forms are lost at {place}: {why}",
-                needed.div_ceil(1 << 20),
-                budget >> 20
+                Bytes(*needed),
+                Bytes(*budget)
             ),
         }
     }

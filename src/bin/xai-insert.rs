@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::{Parser, ValueEnum};
 use xai_insert::analysis::Candidate;
+use xai_insert::report::TensorReport;
 use xai_insert::{
     Classes, Destination, Error, Insertion, Method, Model, Options, Outcome, PendingFile, SaliencyType,
     Strategy,
@@ -40,7 +41,11 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 
-    /// Saliency method [auto: reciprocam]
+    /// Take out a branch that xai-insert added: restores the original files byte for byte
+    #[arg(long, conflicts_with_all = ["dump", "list_targets"])]
+    remove: bool,
+
+    /// Saliency method; auto is reciprocam
     #[arg(long, value_enum, default_value_t = MethodArg::Auto, help_heading = "Branch")]
     method: MethodArg,
 
@@ -52,8 +57,8 @@ struct Args {
     #[arg(long, value_name = "NAME", help_heading = "Branch")]
     target_layer: Option<String>,
 
-    /// Classes that get a map: all, top5 (the best of each image), or a list such as 281,282
-    #[arg(long, value_name = "WHICH", default_value = "all", value_parser = parse_targets, help_heading = "Branch")]
+    /// Classes that get a map: all, topK (such as top5, the best of each image), or indices (281,282)
+    #[arg(long, value_name = "all|topK|LIST", default_value = "all", value_parser = parse_targets, help_heading = "Branch")]
     targets: Classes,
 
     /// Leave the scores as they are instead of scaling each map to 0..255 (needs --saliency-type f32)
@@ -84,7 +89,7 @@ struct Args {
     #[arg(long, help_heading = "Reports")]
     dry_run: bool,
 
-    /// Print a report for programs on standard output (a list where several models are given)
+    /// Print a report for programs on standard output: a JSON object on a line for each model
     #[arg(long, conflicts_with = "dump", help_heading = "Reports")]
     json: bool,
 
@@ -92,13 +97,9 @@ struct Args {
     #[arg(long, help_heading = "Reports")]
     list_targets: bool,
 
-    /// Print the added graph, the same for the same input
+    /// Print the added graph, the same for the same input (without -o nothing is written)
     #[arg(long, value_enum, value_name = "FORM", help_heading = "Reports")]
     dump: Option<DumpArg>,
-
-    /// Take out a branch that xai-insert added: restores the original files byte for byte
-    #[arg(long, conflicts_with_all = ["dump", "list_targets", "method"], help_heading = "Reports")]
-    remove: bool,
 }
 
 const AFTER_HELP: &str = "Exit status: 0 done (also where the model has the output already), \
@@ -146,17 +147,19 @@ fn parse_targets(text: &str) -> Result<Classes, String> {
 
 fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || "give a number of bytes, with KiB, MiB or GiB after it if you like".to_owned();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number: f64 = text[..digits].parse().map_err(|_| wrong())?;
     let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" | "kib" => 1 << 10,
-        "m" | "mb" | "mib" => 1 << 20,
-        "g" | "gb" | "gib" => 1 << 30,
-        "t" | "tb" | "tib" => 1 << 40,
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
         _ => return Err(wrong()),
     };
-    number.checked_mul(unit).ok_or_else(wrong)
+    let bytes = number * 2f64.powi(unit);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    if bytes.is_finite() && bytes < 2f64.powi(63) { Ok(bytes as u64) } else { Err(wrong()) }
 }
 
 impl Args {
@@ -185,16 +188,20 @@ impl Args {
         }
     }
 
+    /// Whether anything is to be written; looking alone needs no output.
+    fn writes(&self) -> bool {
+        let named = self.output_file.is_some() || self.out_dir.is_some();
+        !self.dry_run && !self.list_targets && (named || self.dump.is_none())
+    }
+
     /// Where the result for one model goes; `None` where nothing is written.
     fn destination(&self, input: &Path, weights: &Path) -> anyhow::Result<Option<Destination>> {
-        if self.dry_run || self.list_targets {
-            return Ok(None);
-        }
         let path = match (&self.output_file, &self.out_dir) {
+            _ if !self.writes() => return Ok(None),
             (Some(path), _) => path.clone(),
             (None, Some(folder)) => folder
                 .join(input.file_name().with_context(|| format!("{} has no file name", input.display()))?),
-            (None, None) => bail!("say where to write with -o OUT.xml or --out-dir DIR, or use --dry-run"),
+            (None, None) => return Ok(None),
         };
         Ok(Some(Destination::new(&path, &[input, weights], self.overwrite)?))
     }
@@ -206,12 +213,17 @@ impl Args {
         if self.models.len() > 1 && self.weights.is_some() {
             bail!("--weights names one file, but {} models are given", self.models.len());
         }
+        if self.writes() && self.output_file.is_none() && self.out_dir.is_none() {
+            bail!("say where to write with -o OUT.xml or --out-dir DIR, or use --dry-run");
+        }
         if self.output_name.is_empty() {
             bail!("--output-name must not be empty");
         }
         if let Some(folder) = &self.out_dir {
-            std::fs::create_dir_all(folder)
-                .with_context(|| format!("cannot create the folder {}", folder.display()))?;
+            if self.writes() {
+                let failed = || format!("cannot create the folder {}", folder.display());
+                std::fs::create_dir_all(folder).with_context(failed)?;
+            }
             let mut names: Vec<_> = self.models.iter().map(|model| model.file_name()).collect();
             names.sort_unstable();
             if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -248,26 +260,36 @@ fn complain(error: &anyhow::Error) -> u8 {
 
 fn run(args: &Args) -> anyhow::Result<u8> {
     args.check()?;
-    let mut reports = Vec::new();
     let mut status = 0;
     for path in &args.models {
-        match one(args, path) {
-            Ok(report) => reports.push(report),
-            Err(error) => {
-                // Most messages name the file themselves.
-                let named = format!("{error:#}").contains(&*path.to_string_lossy());
-                let error = if named { error } else { error.context(path.display().to_string()) };
-                let code = complain(&error);
-                reports.push(serde_json::json!({ "model": path, "status": if code == 1 { "refused" } else { "failed" } }));
-                status = status.max(code);
-            }
+        let report = one(args, path).or_else(|error| {
+            // Most messages name the file themselves.
+            let named = format!("{error:#}").contains(&*path.to_string_lossy());
+            let error = if named { error } else { error.context(path.display().to_string()) };
+            let code = complain(&error);
+            status = status.max(code);
+            failure(path, code, &error)
+        })?;
+        if args.json {
+            writeln!(io::stdout(), "{report}")?;
         }
     }
-    if args.json {
-        let value = if let [only] = &mut reports[..] { only.take() } else { reports.into() };
-        writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&value)?)?;
-    }
     Ok(status)
+}
+
+/// The report for programs of a model that was not handled.
+fn failure(path: &Path, code: u8, error: &anyhow::Error) -> anyhow::Result<serde_json::Value> {
+    let reasons = match error.downcast_ref::<Error>() {
+        Some(Error::Refused(refusal)) => refusal.reasons.as_slice(),
+        _ => &[],
+    };
+    let reasons: Vec<_> = reasons
+        .iter()
+        .map(|(subject, reason)| serde_json::json!({ "subject": subject, "reason": reason.to_string() }))
+        .collect();
+    let status = if code == 1 { "refused" } else { "failed" };
+    let error = format!("{error:#}");
+    Ok(serde_json::json!({ "model": path, "status": status, "error": error, "reasons": reasons }))
 }
 
 /// Handles one model; returns its report for programs.
@@ -279,12 +301,14 @@ fn one(args: &Args, path: &Path) -> anyhow::Result<serde_json::Value> {
     }
     let options = args.options();
     if args.list_targets {
-        return list_targets(args, path, &xai_insert::list_targets(&model, &options)?);
+        let (candidates, taken) = xai_insert::list_targets(&model, &options)?;
+        return list_targets(args, path, &candidates, taken);
     }
     match xai_insert::insert(&model, &options)? {
         Outcome::AlreadyThere { output } => {
             if !args.json {
-                writeln!(io::stdout(), "{}: has an output '{output}' already; nothing done", path.display())?;
+                let hint = "nothing written (--remove takes out a branch of this tool)";
+                writeln!(io::stdout(), "{}: has an output '{output}' already; {hint}", path.display())?;
             }
             Ok(serde_json::json!({ "model": path, "status": "already_there", "output": output }))
         }
@@ -321,23 +345,53 @@ fn print(args: &Args, path: &Path, written: Option<&Path>, insertion: &Insertion
     }
 }
 
-fn list_targets(args: &Args, path: &Path, candidates: &[Candidate]) -> anyhow::Result<serde_json::Value> {
-    let mut out = io::stdout().lock();
+/// Rows that `--list-targets` prints at most; the rest is in the report for programs.
+const MOST_ROWS: usize = 12;
+
+fn list_targets(
+    args: &Args,
+    path: &Path,
+    candidates: &[Candidate],
+    taken: Option<usize>,
+) -> anyhow::Result<serde_json::Value> {
     let mut rows = Vec::new();
-    for candidate in candidates {
-        let (fits, layout) = match &candidate.layout {
-            Ok(layout) if layout.prefix() > 0 => (true, format!("{layout} (class token)")),
-            Ok(layout) => (true, layout.to_string()),
-            Err(reason) => (false, reason.to_string()),
-        };
-        if !args.json {
-            let mark = if fits { "+" } else { "-" };
-            writeln!(out, "{mark} {} ({}) {}: {layout}", candidate.layer, candidate.op, candidate.fact)?;
+    let (mut fitting, mut others) = (Vec::new(), Vec::new());
+    for (i, candidate) in candidates.iter().enumerate() {
+        let mark = if taken == Some(i) { "*" } else { " " };
+        let line = format!("{mark} {} ({}, {})", candidate.layer, candidate.op, candidate.fact);
+        match &candidate.layout {
+            Ok(layout) if layout.prefix() > 0 => fitting.push(format!("{line}: {layout}, class token")),
+            Ok(layout) => fitting.push(format!("{line}: {layout}")),
+            Err(reason) => others.push(format!("{line}: {reason}")),
         }
+        let layout = candidate.layout.as_ref();
         rows.push(serde_json::json!({
-            "layer": candidate.layer, "op": candidate.op, "shape": candidate.fact.to_string(),
-            "cut": candidate.cut, "fits": fits, "layout": layout,
+            "layer": candidate.layer,
+            "op": candidate.op,
+            "tensor": TensorReport::new(&candidate.fact),
+            "cut": candidate.cut,
+            "taken": taken == Some(i),
+            "layout": layout.ok().map(ToString::to_string),
+            "class_tokens": layout.map_or(0, |layout| layout.prefix()),
+            "reason": layout.err().map(ToString::to_string),
         }));
+    }
+    if !args.json {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{}", path.display())?;
+        let parts = [
+            ("feature maps, from the logits back (* is the target)", fitting),
+            ("values that cannot be a target", others),
+        ];
+        for (title, lines) in parts.iter().filter(|(_, lines)| !lines.is_empty()) {
+            writeln!(out, "{title}:")?;
+            for line in lines.iter().take(MOST_ROWS) {
+                writeln!(out, "{line}")?;
+            }
+            if lines.len() > MOST_ROWS {
+                writeln!(out, "  and {} more (--json lists all)", lines.len() - MOST_ROWS)?;
+            }
+        }
     }
     Ok(serde_json::json!({ "model": path, "status": "listed", "targets": rows }))
 }

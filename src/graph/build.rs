@@ -77,18 +77,18 @@ impl Patch<'_> {
         self.constant(hint, Fact::new(ElementType::I64, Shape::new()), value.to_le_bytes().to_vec())
     }
 
-    /// A scalar of a float type.
+    /// A scalar of a float type, `value` rounded to it.
     pub fn float(&mut self, hint: &str, element: ElementType, value: f32) -> OutletId {
         self.constant(hint, Fact::new(element, Shape::new()), Self::float_bytes(element, &[value]))
     }
 
-    /// An elementwise operation of one input.
+    /// An elementwise operation `kind` of opset1 with one input, whose type and shape it keeps.
     pub fn unary(&mut self, hint: &str, kind: &str, x: OutletId) -> OutletId {
         let fact = self.fact(x).clone();
         self.add(hint, Op::new(kind, "opset1"), vec![x], vec![fact])
     }
 
-    /// An elementwise operation of two inputs, with numpy broadcasting.
+    /// An elementwise operation `kind` of opset1 with two inputs, with numpy broadcasting.
     pub fn binary(&mut self, hint: &str, kind: &str, a: OutletId, b: OutletId) -> OutletId {
         let shape = broadcast(&self.fact(a).shape, &self.fact(b).shape);
         let element = if matches!(kind, "Equal" | "Less" | "Greater") {
@@ -118,7 +118,7 @@ impl Patch<'_> {
         self.add(hint, Op::new("Convert", "opset1").with("destination_type", element), vec![x], vec![fact])
     }
 
-    /// `Reduce…` over some axes.
+    /// A reduction `kind` (`ReduceMean`, `ReduceMax`, …) over axes of `x`; `keep` leaves them with extent 1.
     pub fn reduce(&mut self, hint: &str, kind: &str, x: OutletId, axes: &[usize], keep: bool) -> OutletId {
         let fact = self.fact(x);
         let shape = fact.shape.iter().enumerate().filter_map(|(axis, dim)| match axes.contains(&axis) {
@@ -132,7 +132,7 @@ impl Patch<'_> {
         self.add(hint, Op::new(kind, "opset1").with("keep_dims", keep), vec![x, axes], vec![fact])
     }
 
-    /// `Transpose`; nothing where `order` changes nothing.
+    /// `Transpose`: axis i of the result is axis `order[i]` of `x`. Nothing where that changes nothing.
     pub fn transpose(&mut self, hint: &str, x: OutletId, order: &[usize]) -> OutletId {
         if order.iter().enumerate().all(|(i, axis)| i == *axis) {
             return x;
@@ -237,7 +237,7 @@ impl Patch<'_> {
         }
     }
 
-    /// `Gather` of 1-D or scalar indices along an axis.
+    /// `Gather` along an axis of `x`: the shape of `indices` takes the place of that axis.
     pub fn gather(&mut self, hint: &str, x: OutletId, indices: OutletId, axis: usize) -> OutletId {
         let (fact, indices_shape) = (self.fact(x), self.fact(indices).shape.clone());
         let mut shape = fact.shape.clone();
@@ -262,7 +262,7 @@ impl Patch<'_> {
         self.add(hint, Op::new("Concat", "opset1").with("axis", axis), parts.to_vec(), vec![fact])
     }
 
-    /// `Tile`: repeats along each axis.
+    /// `Tile`: `repeats` has one number for each axis of `x`.
     pub fn tile(&mut self, hint: &str, x: OutletId, repeats: &[Size]) -> OutletId {
         let fact = self.fact(x);
         let shape = fact.shape.iter().zip(repeats).map(|(dim, size)| dim.times(size.dim()));
@@ -278,7 +278,7 @@ impl Patch<'_> {
         self.add(hint, Op::new("Broadcast", "opset3").with("mode", "numpy"), vec![x, target], vec![fact])
     }
 
-    /// The identity matrix of extent `size`, as booleans or numbers of `element` type.
+    /// The identity matrix `[size,size]`, as booleans or numbers of `element` type.
     pub fn identity(&mut self, hint: &str, size: &Size, element: ElementType) -> OutletId {
         let start = self.integer(&format!("{hint}/start"), 0);
         let step = self.integer(&format!("{hint}/step"), 1);
@@ -306,6 +306,8 @@ impl Patch<'_> {
     }
 
     /// `MatMul` of two tensors of rank 2 or more, with broadcasting over leading axes.
+    ///
+    /// `transpose` says for each operand whether its last two axes are swapped first.
     pub fn matmul(&mut self, hint: &str, a: OutletId, b: OutletId, transpose: (bool, bool)) -> OutletId {
         let (fact_a, fact_b) = (self.fact(a), self.fact(b));
         let (mut left, mut right) = (fact_a.shape.clone(), fact_b.shape.clone());
@@ -324,7 +326,7 @@ impl Patch<'_> {
         self.add(hint, op, vec![a, b], vec![fact])
     }
 
-    /// A 1x1 `Convolution` of `x` `[N,C,h,w]` with `weight` `[O,C,1,1]`.
+    /// A 1x1 `Convolution` of `x` `[N,C,h,w]` with `weight` `[O,C,1,1]`: `[N,O,h,w]`.
     pub fn pointwise_convolution(&mut self, hint: &str, x: OutletId, weight: OutletId) -> OutletId {
         let fact = self.fact(x);
         let mut shape = fact.shape.clone();

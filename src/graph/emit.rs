@@ -9,7 +9,8 @@ use crate::ir::{Splice, escape};
 const ALIGNMENT: usize = 64;
 
 impl Finished {
-    /// The layers and edges as XML, and what is to be appended to a BIN of `bin_bytes` bytes.
+    /// The layers and edges as XML, and what is to be appended to a BIN of `bin_bytes` bytes: constants,
+    /// each at a multiple of 64 bytes from the BIN's start.
     pub fn emit(&self, graph: &Graph, bin_bytes: usize) -> (Splice, Vec<u8>) {
         let mut splice = Splice::default();
         let mut tail = Vec::new();

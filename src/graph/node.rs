@@ -101,13 +101,13 @@ impl Op {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// An attribute as a list of integers (`"1, 1"`).
+    /// An attribute as a list of integers (`"1, 1"`); `None` where absent or no such list.
     pub fn integers(&self, name: &str) -> Option<Vec<i64>> {
         let text = self.attribute(name)?;
         text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(|text| text.parse().ok()).collect()
     }
 
-    /// An attribute as one integer.
+    /// An attribute as one integer; `None` where absent or no integer.
     pub fn integer(&self, name: &str) -> Option<i64> {
         self.attribute(name)?.trim().parse().ok()
     }
@@ -144,6 +144,8 @@ pub struct Node {
     pub outputs: Vec<Outlet>,
     /// Whether it carries a body (If, Loop, TensorIterator).
     pub has_body: bool,
+    /// Names of the model output that a Result stands for, where the file gives it names of its own.
+    pub output_names: Vec<String>,
 }
 
 impl Node {
@@ -165,8 +167,8 @@ impl Graph {
     /// Resolves a document's edges.
     ///
     /// # Errors
-    /// [`Error::Layer`] where an edge starts or ends nowhere, an input has none or two, or the
-    /// graph has a cycle.
+    /// [`Error::Xml`] with the edge's offset where it starts or ends nowhere or feeds an input that
+    /// is fed already, [`Error::Layer`] where no edge leads to an input, or the graph has a cycle.
     pub fn new(document: &Document) -> Result<Self> {
         let layers = document.layers();
         let index: HashMap<u64, usize> = layers.iter().enumerate().map(|(i, layer)| (layer.id, i)).collect();
@@ -222,6 +224,10 @@ impl Graph {
     }
 
     /// A node of this graph.
+    ///
+    /// # Panics
+    /// Where the id is that of a patch or of a larger graph; [`Finished::node`](super::Finished::node)
+    /// and [`Patch::node`](super::Patch::node) take both.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }
@@ -246,7 +252,7 @@ impl Graph {
         &self.nodes[outlet.node.0].outputs[outlet.slot].fact
     }
 
-    /// The node of that layer name, or the one whose output carries that tensor name.
+    /// The first output of the layer of that name, or the output that carries that tensor name.
     pub fn find(&self, name: &str) -> Option<OutletId> {
         let by_tensor = || {
             self.nodes().find_map(|(id, node)| {
@@ -263,6 +269,14 @@ impl Graph {
         self.nodes()
             .filter(|(_, node)| node.op.kind == "Result")
             .filter_map(|(id, node)| Some((id, *node.inputs.first()?)))
+    }
+
+    /// Names of a model output: its Result's own, or those of the tensor that feeds it.
+    pub fn output_names(&self, result: NodeId, outlet: OutletId) -> &[String] {
+        match &self.node(result).output_names[..] {
+            [] => &self.node(outlet.node).outputs[outlet.slot].names,
+            own => own,
+        }
     }
 
     /// The model's inputs, in file order.
@@ -297,6 +311,7 @@ fn node(layer: &LayerElement, inputs: Vec<Option<OutletId>>) -> Result<Node> {
         inputs: resolved,
         outputs: outputs.collect(),
         has_body: layer.has_body,
+        output_names: layer.output_names.clone(),
     })
 }
 

@@ -74,11 +74,13 @@ impl<'m> Patch<'m> {
     }
 
     /// Adds a node named `xai/<hint>`, made unique; returns its first output.
+    ///
+    /// `outputs` are the types and shapes that OpenVINO will infer; they are written to the file as given.
     pub fn add(&mut self, hint: &str, op: Op, inputs: Vec<OutletId>, outputs: Vec<Fact>) -> OutletId {
         self.add_with(hint, op, inputs, outputs, Vec::new())
     }
 
-    /// Adds a constant from its little-endian bytes.
+    /// Adds a constant from its little-endian bytes, as many as `fact` asks for.
     pub fn constant(&mut self, hint: &str, fact: Fact, bytes: Vec<u8>) -> OutletId {
         self.add_with(hint, Op::new("Const", "opset1"), Vec::new(), vec![fact], bytes)
     }
@@ -95,6 +97,7 @@ impl<'m> Patch<'m> {
             inputs: vec![outlet],
             outputs: Vec::new(),
             has_body: false,
+            output_names: Vec::new(),
         })
     }
 
@@ -125,6 +128,7 @@ impl<'m> Patch<'m> {
             inputs,
             outputs: outputs.collect(),
             has_body: false,
+            output_names: Vec::new(),
         };
         let id = self.push(node);
         if constant {

@@ -51,6 +51,8 @@ pub struct LayerElement {
     pub outputs: Vec<PortElement>,
     /// Whether the layer carries a body (If, Loop, TensorIterator).
     pub has_body: bool,
+    /// `output_names` attribute of a Result: newer runtimes name the output by it.
+    pub output_names: Vec<String>,
     /// Bytes of the whole element.
     pub span: Range<usize>,
 }

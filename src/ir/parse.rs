@@ -199,6 +199,7 @@ impl<'a> Parser<'a> {
             inputs: Vec::new(),
             outputs: Vec::new(),
             has_body: false,
+            output_names: find(&attributes, "output_names").map(split_names).unwrap_or_default(),
             span: tag.span.clone(),
         };
         if tag.open {

@@ -38,7 +38,7 @@ const SECTION_START: &str = "\n\t\t<xai>";
 const SECTION_END: &str = "\n\t\t</xai>";
 
 impl Splice {
-    /// The document's bytes with the additions in place.
+    /// The document's bytes with the additions in place; `bin_bytes` is the size of the original BIN.
     pub fn apply(&self, document: &Document, bin_bytes: usize) -> Vec<u8> {
         let original = document.bytes();
         let sections = &document.sections;

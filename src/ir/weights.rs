@@ -61,7 +61,7 @@ impl Weights {
         self.len == 0
     }
 
-    /// The bytes of a Const whose range was checked by [`Weights::open`].
+    /// `size` bytes from `offset` on; `None` where they reach beyond the end.
     pub fn bytes(&self, offset: usize, size: usize) -> Option<&[u8]> {
         if size == 0 {
             return Some(&[]);

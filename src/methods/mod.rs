@@ -17,9 +17,10 @@ pub(crate) use feature_vector::feature_vector;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// Logits with one position of the features kept at a time (arXiv 2209.14074).
+    /// Logits with one position of the features kept at a time: `[N, classes, h, w]`, a map for each
+    /// class (arXiv 2209.14074).
     ReciproCam,
-    /// Mean of the features over channels; knows no classes.
+    /// Mean of the features over channels: `[N, h, w]`; knows no classes.
     ActivationMap,
 }
 

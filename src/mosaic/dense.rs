@@ -7,7 +7,7 @@ use super::{Form, Lowering, Rest, Why};
 use crate::analysis::Role;
 use crate::graph::{Fact, Node, NodeId, Op, OutletId, Size};
 use crate::ir::{Dim, ElementType, Shape};
-use crate::ops::{Action, Pick, contradicted};
+use crate::ops::{Action, Pick, action, contradicted};
 
 /// Operations whose action is not described, but which are known to treat samples one by one.
 const KNOWN_OPAQUE: [&str; 5] =
@@ -121,11 +121,26 @@ impl Lowering<'_, '_> {
                 let sizes = self.dense_sizes(outlet)?;
                 self.patch.reshape(&hint, value, &sizes)
             }
-            Some(Form::OneHot { rest }) => self.masked_copies(outlet, rest)?,
+            Some(Form::OneHot { rest }) => match self.masked_copies(outlet, rest) {
+                Ok(copies) => copies,
+                // Where this value's own positions cannot be masked, its operation runs on copies.
+                Err(why) => self.produced_copies(outlet).map_err(|_| why)?,
+            },
             None => return Err("an operand does not depend on the mask".to_owned()),
         };
         self.copies.insert(outlet, copies);
+        self.account(outlet);
         Ok(copies)
+    }
+
+    /// Copies made by evaluating the operation behind a one-hot value on copies of its inputs.
+    fn produced_copies(&mut self, outlet: OutletId) -> Result<OutletId, Why> {
+        if outlet == self.target.outlet {
+            return Err("the target itself cannot be copied".to_owned());
+        }
+        let node = self.node(outlet);
+        let outputs = self.dense_node(outlet.node, node, &action(self.model(), node))?;
+        outputs.get(outlet.slot).copied().ok_or_else(|| "it has no such output".to_owned())
     }
 
     /// `M_k * F + (1 - M_k) * rest` for every k.

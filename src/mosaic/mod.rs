@@ -5,8 +5,8 @@
 //! values take the cheapest [`Form`] that an operation allows; only where one really mixes
 //! positions are the copies made ([`Form::Dense`]).
 //!
-//! The forms, cheapest first, and who knows their transfer rules: one-hot ([`onehot`]), one value for
-//! each position ([`position`]), one row for each copy ([`dense`]). [`scores`] turns the logits'
+//! The forms, cheapest first, and who knows their transfer rules: one-hot (`onehot.rs`), one value for
+//! each position (`position.rs`), one row for each copy (`dense.rs`). `scores.rs` turns the logits'
 //! form into `[N, classes, h, w]` and picks classes.
 
 mod dense;
@@ -151,7 +151,8 @@ impl<'p, 'm> Lowering<'p, 'm> {
         &self.steps
     }
 
-    /// Most bytes of copies that are alive at one time; `None` where extents are unknown.
+    /// Most bytes of copies that are alive at one time, an unknown batch counted as one sample; 0 where nothing
+    /// was copied, `None` where other extents are unknown.
     pub fn dense_bytes(&self, logits: &Logits) -> Option<u64> {
         let head = head(self.model(), self.target.outlet, logits.outlet.node);
         (!self.memory.unknown).then(|| self.peak(&head))

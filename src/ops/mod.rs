@@ -36,6 +36,8 @@ pub enum Zero {
 }
 
 /// How an operation moves and mixes the elements of its first input.
+///
+/// Axes are those of the first input, counted from 0; negative ones of the IR are resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Every element by itself; all inputs broadcast as numpy does.

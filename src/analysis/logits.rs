@@ -24,6 +24,9 @@ pub struct Logits {
     pub activated: bool,
 }
 
+/// An output that holds no class scores, and why.
+pub type Dismissed = (String, Reason);
+
 impl Logits {
     /// The logits behind each output that can be class scores, the likeliest first; and the outputs that can not.
     ///
@@ -35,7 +38,7 @@ impl Logits {
         model: &Model,
         labels: &Labels,
         wanted: Option<&str>,
-    ) -> Result<(Vec<Logits>, Vec<(String, Reason)>)> {
+    ) -> Result<(Vec<Logits>, Vec<Dismissed>)> {
         let graph = model.graph();
         let (mut found, mut reasons, mut names) = (Vec::new(), Vec::new(), Vec::new());
         for (result, outlet) in graph.results() {

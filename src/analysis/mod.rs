@@ -6,6 +6,6 @@ mod refusal;
 mod target;
 
 pub use axes::{Atom, Axes, Axis, Labels, Role};
-pub use logits::Logits;
+pub use logits::{Dismissed, Logits};
 pub use refusal::{Reason, Refusal};
 pub use target::{Candidate, Layout, Positions, Target, candidates, layout};

@@ -20,10 +20,13 @@ pub struct Patch<'m> {
     model: &'m Model,
     nodes: Vec<Node>,
     constants: BTreeMap<NodeId, Vec<u8>>,
-    known: HashMap<(Op, Vec<OutletId>, Vec<Fact>, Vec<u8>), NodeId>,
+    known: HashMap<Recipe, NodeId>,
     names: HashSet<String>,
     suffixes: HashMap<String, usize>,
 }
+
+/// What a node is made of: equal recipes give one node.
+type Recipe = (Op, Vec<OutletId>, Vec<Fact>, Vec<u8>);
 
 /// A patch with its outputs, reduced to what they need and put in order.
 #[derive(Debug)]

@@ -224,10 +224,11 @@ impl Lowering<'_, '_> {
         }
         let zeros = |this: &Self, i: usize| is_zero(this, i);
         // 0 + s is s.
-        if node.op.kind == "Add" && inputs.len() == 2 {
-            if let Some(i) = (0..2).find(|i| zeros(self, 1 - *i)) {
-                return self.one(id, Rest::Value(inputs[i]));
-            }
+        if node.op.kind == "Add"
+            && inputs.len() == 2
+            && let Some(i) = (0..2).find(|i| zeros(self, 1 - *i))
+        {
+            return self.one(id, Rest::Value(inputs[i]));
         }
         let shape = inputs
             .iter()

@@ -126,12 +126,12 @@ fn strided_slice(model: &Model, node: &Node, rank: usize) -> Option<Action> {
         return None;
     }
     let mut picks = Vec::new();
-    for axis in 0..begins.len() {
+    for (axis, first) in begins.iter().copied().enumerate() {
         let size = extent(model, node, axis);
-        let begin = if mask("begin_mask", axis) { 0 } else { begins[axis] };
+        let begin = if mask("begin_mask", axis) { 0 } else { first };
         let end = if mask("end_mask", axis) { i64::MAX } else { *ends.get(axis)? };
         if mask("shrink_axis_mask", axis) {
-            let mut pick = range(size, axis, begins[axis], i64::MAX, 1)?;
+            let mut pick = range(size, axis, first, i64::MAX, 1)?;
             (pick.drops, pick.to_end) = (true, false);
             picks.push(pick);
             continue;

@@ -3,6 +3,7 @@
 //! Every message says what is wrong, where it is (file and byte offset, layer and port) and,
 //! where there is something to do about it, what that is.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -84,8 +85,8 @@ pub struct Place {
     pub port: Option<u32>,
 }
 
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "layer '{}' ({}, id {})", self.layer, self.kind, self.id)?;
         match self.port {
             Some(port) => write!(f, ", port {port}"),
@@ -103,5 +104,21 @@ impl Error {
     /// Whether this is a considered refusal of a sound model, as opposed to bad input.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Error::Refused(_))
+    }
+}
+
+/// Displays a number of bytes as people read it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[allow(clippy::cast_precision_loss)]
+        match self.0 {
+            bytes @ 0..1024 => write!(f, "{bytes} B"),
+            bytes @ 1024..1_048_576 => write!(f, "{:.1} KiB", bytes as f64 / 1024.0),
+            bytes @ 1_048_576..1_073_741_824 => write!(f, "{:.1} MiB", bytes as f64 / 1_048_576.0),
+            bytes => write!(f, "{:.1} GiB", bytes as f64 / 1_073_741_824.0),
+        }
     }
 }

@@ -22,7 +22,6 @@
 
 pub mod analysis;
 pub mod error;
-mod fold;
 pub mod graph;
 mod insert;
 pub mod ir;

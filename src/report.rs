@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::error::Bytes;
 use crate::graph::Fact;
 use crate::ir::{Dim, ShapeDisplay};
 use crate::methods::{Method, SaliencyType};
@@ -148,21 +149,5 @@ impl fmt::Display for Report {
             write!(f, "\nnote     {note}")?;
         }
         Ok(())
-    }
-}
-
-/// Displays a number of bytes as people read it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bytes(pub(crate) u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        #[allow(clippy::cast_precision_loss)]
-        match self.0 {
-            bytes @ 0..1024 => write!(f, "{bytes} B"),
-            bytes @ 1024..1_048_576 => write!(f, "{:.1} KiB", bytes as f64 / 1024.0),
-            bytes @ 1_048_576..1_073_741_824 => write!(f, "{:.1} MiB", bytes as f64 / 1_048_576.0),
-            bytes => write!(f, "{:.1} GiB", bytes as f64 / 1_073_741_824.0),
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! From an output back to the logits.
 
+use std::collections::BTreeSet;
+
 use super::{Labels, Reason};
 use crate::error::{Error, Result};
 use crate::graph::{Flow, NodeId, OutletId};
@@ -91,22 +93,33 @@ fn by_likelihood(model: &Model, mut found: Vec<Logits>) -> Vec<Logits> {
 ///
 /// A normalised embedding is not: it is divided by what is computed from itself.
 fn is_product(model: &Model, flow: &Flow, outlet: OutletId) -> bool {
-    let node = model.node(outlet.node);
-    let mut data = node.inputs.iter().copied().filter(|input| flow.on_path(input.node));
-    match action(model, node) {
-        Action::MatMul { .. } => true,
-        Action::Window(window) if !matches!(window.kind, WindowKind::Pool(_)) => true,
-        // Sums of several products; a factor must be a constant.
-        Action::Elementwise(Zero::AllZero) => data.all(|input| is_product(model, flow, input)),
-        Action::Elementwise(_) | Action::Pointwise(_) | Action::Reshape => match (data.next(), data.next()) {
-            (Some(input), None) => is_product(model, flow, input),
-            _ => false,
-        },
-        Action::Transpose { .. } | Action::Reduce { .. } | Action::Window(_) => {
-            data.next().is_some_and(|input| is_product(model, flow, input))
+    let mut seen = BTreeSet::new();
+    let mut open = vec![outlet];
+    while let Some(outlet) = open.pop() {
+        if !seen.insert(outlet) {
+            continue;
         }
-        _ => false,
+        let node = model.node(outlet.node);
+        let data: Vec<OutletId> =
+            node.inputs.iter().copied().filter(|input| flow.on_path(input.node)).collect();
+        match (action(model, node), &data[..]) {
+            (Action::MatMul { .. }, _) => {}
+            (Action::Window(window), _) if !matches!(window.kind, WindowKind::Pool(_)) => {}
+            // Sums of several products; any other combination must be with constants.
+            (Action::Elementwise(Zero::AllZero), [_, ..]) => open.extend(data),
+            (
+                Action::Elementwise(_)
+                | Action::Pointwise(_)
+                | Action::Reshape
+                | Action::Transpose { .. }
+                | Action::Reduce { .. }
+                | Action::Window(_),
+                [input],
+            ) => open.push(*input),
+            _ => return false,
+        }
     }
+    true
 }
 
 /// Name of a model output: its own first name, or that of the layer that makes it.

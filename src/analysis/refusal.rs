@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use crate::error::Place;
-use crate::report::Bytes;
+use crate::error::{Bytes, Place};
 
 /// A refusal: everything that was looked at, and why each of it failed.
 #[derive(Debug, Clone, PartialEq, Eq)]

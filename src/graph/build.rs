@@ -100,6 +100,19 @@ impl Patch<'_> {
         self.add(hint, op, vec![a, b], vec![Fact::new(element, shape)])
     }
 
+    /// An elementwise operation on any number of inputs, which broadcast as numpy does.
+    pub fn elementwise(
+        &mut self,
+        hint: &str,
+        op: Op,
+        inputs: Vec<OutletId>,
+        element: ElementType,
+    ) -> OutletId {
+        let shapes = inputs.iter().map(|input| self.fact(*input).shape.clone());
+        let shape = shapes.reduce(|a, b| broadcast(&a, &b)).unwrap_or_default();
+        self.add(hint, op, inputs, vec![Fact::new(element, shape)])
+    }
+
     /// `Select`: elements of `a` where `condition` holds, of `b` elsewhere.
     pub fn select(&mut self, hint: &str, condition: OutletId, a: OutletId, b: OutletId) -> OutletId {
         let shape = broadcast(&self.fact(a).shape, &self.fact(b).shape);
@@ -348,7 +361,7 @@ pub(crate) fn index(value: usize) -> i64 {
 }
 
 /// The shape of an elementwise result, as numpy broadcasts.
-pub(crate) fn broadcast(a: &[Dim], b: &[Dim]) -> Shape {
+fn broadcast(a: &[Dim], b: &[Dim]) -> Shape {
     let rank = a.len().max(b.len());
     let at = |shape: &[Dim], axis: usize| {
         (axis + shape.len()).checked_sub(rank).map_or(Dim::Fixed(1), |axis| shape[axis])

@@ -9,7 +9,6 @@ mod node;
 mod patch;
 
 pub use build::Size;
-pub(crate) use build::broadcast;
 pub use dump::Dump;
 pub use flow::Flow;
 pub use node::{Fact, Graph, Node, NodeId, Op, Outlet, OutletId};

@@ -75,3 +75,10 @@ impl fmt::Display for ShapeDisplay<'_> {
         f.write_str("]")
     }
 }
+
+/// Resolves an axis that counts from the end where negative; `None` where there is no such axis.
+pub fn resolve_axis(axis: i64, rank: usize) -> Option<usize> {
+    let rank_i = i64::try_from(rank).ok()?;
+    let axis = if axis < 0 { axis.checked_add(rank_i)? } else { axis };
+    usize::try_from(axis).ok().filter(|axis| *axis < rank)
+}

@@ -11,6 +11,7 @@
 
 mod dense;
 mod onehot;
+mod pool;
 mod position;
 mod scores;
 

@@ -7,8 +7,8 @@
 use super::{Form, Lowering, Rest, Why, shrunk};
 use crate::analysis::Role;
 use crate::graph::{Fact, Node, NodeId, OutletId, Size};
-use crate::ir::{Dim, ElementType};
-use crate::ops::{Action, Extent, Reduction, Window, WindowKind, Zero};
+use crate::ir::Dim;
+use crate::ops::{Action, Extent, Window, WindowKind, Zero};
 
 impl Lowering<'_, '_> {
     pub(super) fn onehot_node(&mut self, id: NodeId, node: &Node, action: &Action) -> Result<Vec<Form>, Why> {
@@ -85,7 +85,7 @@ impl Lowering<'_, '_> {
         Ok(vec![Form::OneHot { rest }])
     }
 
-    fn rest(&self, outlet: OutletId) -> Option<Rest> {
+    pub(super) fn rest(&self, outlet: OutletId) -> Option<Rest> {
         match self.form(outlet) {
             Some(Form::OneHot { rest }) => Some(*rest),
             _ => None,
@@ -93,7 +93,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Axes of the positions, which must carry nothing else.
-    fn positions(&self, outlet: OutletId) -> Result<Vec<usize>, Why> {
+    pub(super) fn positions(&self, outlet: OutletId) -> Result<Vec<usize>, Why> {
         let axes = self.labels.get(outlet).ok_or("which of its axes are height and width is lost here")?;
         let positional = axes.positional();
         let mut count = Some(1usize);
@@ -115,7 +115,7 @@ impl Lowering<'_, '_> {
         }
     }
 
-    fn batch(&self, outlet: OutletId) -> Result<usize, Why> {
+    pub(super) fn batch(&self, outlet: OutletId) -> Result<usize, Why> {
         let axes = self.labels.get(outlet).ok_or("which of its axes is the batch is lost here")?;
         axes.batch().ok_or_else(|| "which of its axes is the batch is lost here".to_owned())
     }
@@ -230,13 +230,8 @@ impl Lowering<'_, '_> {
         {
             return self.one(id, Rest::Value(inputs[i]));
         }
-        let shape = inputs
-            .iter()
-            .map(|input| self.patch.fact(*input).shape.clone())
-            .reduce(|a, b| crate::graph::broadcast(&a, &b))
-            .unwrap_or_default();
-        let fact = Fact::new(node.outputs[0].fact.element, shape);
-        let rest = self.patch.add(&format!("{}/rest", node.name), node.op.clone(), inputs, vec![fact]);
+        let element = node.outputs[0].fact.element;
+        let rest = self.patch.elementwise(&format!("{}/rest", node.name), node.op.clone(), inputs, element);
         self.one(id, Rest::Value(rest))
     }
 
@@ -406,189 +401,6 @@ impl Lowering<'_, '_> {
             at = *node.inputs.first()?;
         }
         Some(at)
-    }
-
-    /// `out[n,o,k] = sum_c weight[k,o,c] map[n,c,k]`: a product for each position. Rest must be zero.
-    fn per_position_product(
-        &mut self,
-        id: NodeId,
-        node: &Node,
-        map: OutletId,
-        weight: OutletId,
-    ) -> Result<Vec<Form>, Why> {
-        if self.rest(map) != Some(Rest::Zero) {
-            return Err("a value outside the mask meets a weight of its own at every position".to_owned());
-        }
-        self.vector(OutletId::new(id, 0))?;
-        let hint = &node.name;
-        let map = self.channels_first(map)?;
-        let sizes = self.patch.sizes(map);
-        let flat = [sizes[0].clone(), sizes[1].clone(), self.k()];
-        let columns = self.patch.reshape(&format!("{hint}/positions"), map, &flat);
-        // [K,C,N], so that the positions are the batch of the product.
-        let columns = self.patch.transpose(&format!("{hint}/positions"), columns, &[2, 1, 0]);
-        let product = self.patch.matmul(hint, weight, columns, (false, false));
-        let product = self.patch.transpose(hint, product, &[2, 1, 0]);
-        let out = self.patch.sizes(product)[1].clone();
-        let (h, w) = self.target.layout.grid.clone();
-        let value = self.patch.reshape(hint, product, &[sizes[0].clone(), out, h, w]);
-        Ok(vec![Form::PerPosition(value)])
-    }
-
-    /// A one-hot map's original as `[N,C,h,w]`.
-    fn channels_first(&mut self, outlet: OutletId) -> Result<OutletId, Why> {
-        let positions = self.positions(outlet)?;
-        let batch = self.batch(outlet)?;
-        let fact = self.patch.fact(outlet).clone();
-        let others: Vec<usize> =
-            (0..fact.rank()).filter(|axis| *axis != batch && !positions.contains(axis)).collect();
-        let many: Vec<usize> = others.iter().copied().filter(|axis| !fact.shape[*axis].is_one()).collect();
-        if many.len() > 1 {
-            return Err("it has more than one axis of channels".to_owned());
-        }
-        let channels = many.first().map_or(Size::Fixed(1), |axis| self.patch.sizes(outlet)[*axis].clone());
-        let order: Vec<usize> = std::iter::once(batch).chain(others).chain(positions).collect();
-        let hint = format!("{}/nchw", self.node(outlet).name);
-        let batch = self.patch.sizes(outlet)[batch].clone();
-        let value = self.patch.transpose(&hint, outlet, &order);
-        let (h, w) = self.target.layout.grid.clone();
-        // A map that has these axes already needs nothing; tokens are laid out again.
-        if self.patch.fact(value).rank() == 4 && self.positions(outlet)?.len() == 2 {
-            return Ok(value);
-        }
-        Ok(self.patch.reshape(&hint, value, &[batch, channels, h, w]))
-    }
-
-    /// Pooling over all positions: one vector for each mask.
-    fn pool(
-        &mut self,
-        id: NodeId,
-        map: OutletId,
-        reduction: Reduction,
-        axes: &[usize],
-    ) -> Result<Vec<Form>, Why> {
-        let positions = self.positions(map)?;
-        let fact = self.patch.fact(map).clone();
-        if !positions.iter().all(|axis| axes.contains(axis)) {
-            return Err("it pools over a part of the positions".to_owned());
-        }
-        if axes.iter().any(|axis| !positions.contains(axis) && !fact.shape[*axis].is_one()) {
-            return Err("it pools over more than the positions".to_owned());
-        }
-        let node = self.model().node(id);
-        let out = OutletId::new(id, 0);
-        let value = self.pooled(&node.name, map, reduction, &positions)?;
-        let Ok((_, _)) = self.vector(out) else {
-            return self.pooled_copies(out, value, &positions).map(|copies| vec![Form::Dense(copies)]);
-        };
-        let batch = self.batch(map)?;
-        let last = positions.iter().max().copied().unwrap_or(0);
-        let channels_last = batch == 0 && (last + 1..fact.rank()).any(|axis| !fact.shape[axis].is_one());
-        if channels_last {
-            return self.pooled_copies(out, value, &positions).map(|copies| vec![Form::Dense(copies)]);
-        }
-        let value = self.as_nchw(&node.name, map, value)?;
-        Ok(vec![Form::PerPosition(value)])
-    }
-
-    /// The result for mask k at the place of position k, in the layout of the map.
-    fn pooled(
-        &mut self,
-        hint: &str,
-        map: OutletId,
-        reduction: Reduction,
-        positions: &[usize],
-    ) -> Result<OutletId, Why> {
-        let element = self.patch.fact(map).element;
-        let rest = self.rest(map).unwrap_or(Rest::Zero);
-        let k = self.k();
-        let uniform = match rest {
-            Rest::Zero => true,
-            Rest::Value(value) => {
-                let rank = self.patch.fact(value).rank();
-                let shift = self.patch.fact(map).rank() - rank;
-                let shape = &self.patch.fact(value).shape;
-                positions.iter().all(|axis| axis.checked_sub(shift).is_none_or(|axis| shape[axis].is_one()))
-            }
-        };
-        Ok(match (reduction, rest) {
-            (Reduction::Mean, Rest::Zero) => self.over_k(hint, map, &k, element),
-            (Reduction::Sum, Rest::Zero) => map,
-            (Reduction::Mean | Reduction::Sum, Rest::Value(rest)) => {
-                // hot + (K-1) rest, or hot - rest[k] + sum of rest.
-                let sum = if uniform {
-                    let count = self.patch.size_float("positions", &k, element);
-                    let all = self.patch.binary(&format!("{hint}/rest"), "Multiply", rest, count);
-                    let others = self.patch.binary(&format!("{hint}/rest"), "Subtract", all, rest);
-                    self.patch.binary(hint, "Add", map, others)
-                } else {
-                    let all = self.patch.reduce(&format!("{hint}/rest"), "ReduceSum", rest, positions, true);
-                    let difference = self.patch.binary(hint, "Subtract", map, rest);
-                    self.patch.binary(hint, "Add", difference, all)
-                };
-                if reduction == Reduction::Mean { self.over_k(hint, sum, &k, element) } else { sum }
-            }
-            (Reduction::Max | Reduction::Min, rest) if uniform => {
-                let rest = match rest {
-                    Rest::Value(rest) => rest,
-                    Rest::Zero => self.patch.float("zero", element, 0.0),
-                };
-                let kind = if reduction == Reduction::Max { "Maximum" } else { "Minimum" };
-                self.patch.binary(hint, kind, map, rest)
-            }
-            _ => return Err("no rule for this reduction of a one-hot mosaic".to_owned()),
-        })
-    }
-
-    fn over_k(&mut self, hint: &str, value: OutletId, k: &Size, element: ElementType) -> OutletId {
-        #[allow(clippy::cast_precision_loss)]
-        if let Size::Fixed(k) = k {
-            let part = self.patch.float("positions_inverse", element, 1.0 / *k as f32);
-            return self.patch.binary(hint, "Multiply", value, part);
-        }
-        let count = self.patch.size_float("positions", k, element);
-        self.patch.binary(hint, "Divide", value, count)
-    }
-
-    /// A pooled map in its own layout, made `[N,C,h,w]`.
-    fn as_nchw(&mut self, hint: &str, map: OutletId, value: OutletId) -> Result<OutletId, Why> {
-        if value == map {
-            return self.channels_first(map);
-        }
-        let positions = self.positions(map)?;
-        let batch = self.batch(map)?;
-        let rank = self.patch.fact(map).rank();
-        let others: Vec<usize> =
-            (0..rank).filter(|axis| *axis != batch && !positions.contains(axis)).collect();
-        let order: Vec<usize> =
-            std::iter::once(batch).chain(others.iter().copied()).chain(positions.clone()).collect();
-        let sizes = self.patch.sizes(map);
-        let channels = Size::product(others.iter().map(|axis| sizes[*axis].clone()));
-        let moved = self.patch.transpose(hint, value, &order);
-        if rank == 4 && positions.len() == 2 {
-            return Ok(moved);
-        }
-        let (h, w) = self.target.layout.grid.clone();
-        Ok(self.patch.reshape(hint, moved, &[sizes[batch].clone(), channels, h, w]))
-    }
-
-    /// A pooled map in its own layout as copies: `[N, positions…, rest…]` to the shape of `out` with N·K.
-    fn pooled_copies(
-        &mut self,
-        out: OutletId,
-        value: OutletId,
-        positions: &[usize],
-    ) -> Result<OutletId, Why> {
-        let rank = self.patch.fact(value).rank();
-        let others: Vec<usize> = (1..rank).filter(|axis| !positions.contains(axis)).collect();
-        if self.batch(out)? != 0 || positions.contains(&0) {
-            return Err("the batch is not its first axis".to_owned());
-        }
-        let order: Vec<usize> = std::iter::once(0).chain(positions.iter().copied()).chain(others).collect();
-        let hint = self.node(out).name.clone();
-        let moved = self.patch.transpose(&hint, value, &order);
-        let sizes = self.dense_sizes(out)?;
-        Ok(self.patch.reshape(&hint, moved, &sizes))
     }
 }
 

@@ -111,13 +111,8 @@ impl Lowering<'_, '_> {
                 _ => self.beside_positions(&node.name, *input, rank, batch, channel)?,
             });
         }
-        let shape = inputs
-            .iter()
-            .map(|input| self.patch.fact(*input).shape.clone())
-            .reduce(|a, b| crate::graph::broadcast(&a, &b))
-            .unwrap_or_default();
-        let fact = Fact::new(node.outputs[0].fact.element, shape);
-        Ok(self.patch.add(&node.name, node.op.clone(), inputs, vec![fact]))
+        let element = node.outputs[0].fact.element;
+        Ok(self.patch.elementwise(&node.name, node.op.clone(), inputs, element))
     }
 
     /// A value that does not depend on the mask, laid out to broadcast against `[N,C,h,w]`.

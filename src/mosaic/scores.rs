@@ -212,13 +212,8 @@ impl Lowering<'_, '_> {
     }
 
     fn selected_clone(&mut self, hint: &str, node: &Node, inputs: Vec<OutletId>) -> OutletId {
-        let shape = inputs
-            .iter()
-            .map(|input| self.patch.fact(*input).shape.clone())
-            .reduce(|a, b| crate::graph::broadcast(&a, &b))
-            .unwrap_or_default();
-        let fact = Fact::new(node.outputs[0].fact.element, shape);
-        self.patch.add(hint, node.op.clone(), inputs, vec![fact])
+        let element = node.outputs[0].fact.element;
+        self.patch.elementwise(hint, node.op.clone(), inputs, element)
     }
 
     /// Rows of `weight` `[classes, C]` times the vectors `x` of all positions.

@@ -18,6 +18,7 @@ pub use reduce::Reduction;
 pub use window::{Extent, Window, WindowKind};
 
 use crate::graph::{Node, OutletId};
+use crate::ir::resolve_axis;
 use crate::model::Model;
 
 /// What becomes of zeros.
@@ -134,20 +135,18 @@ fn described(model: &Model, node: &Node) -> Action {
 }
 
 /// The integers of a node's constant input.
-pub(crate) fn input_integers(model: &Model, node: &Node, input: usize) -> Option<Vec<i64>> {
+fn input_integers(model: &Model, node: &Node, input: usize) -> Option<Vec<i64>> {
     let input: OutletId = *node.inputs.get(input)?;
     model.integers(input)
 }
 
 /// Resolves a possibly negative axis.
-pub(crate) fn axis(value: Option<i64>, rank: usize) -> Option<usize> {
-    let rank_i = i64::try_from(rank).ok()?;
-    let value = value?;
-    usize::try_from(if value < 0 { value + rank_i } else { value }).ok().filter(|axis| *axis < rank)
+fn axis(value: Option<i64>, rank: usize) -> Option<usize> {
+    resolve_axis(value?, rank)
 }
 
 /// Resolves several axes.
-pub(crate) fn axes(values: &[i64], rank: usize) -> Option<Vec<usize>> {
+fn axes(values: &[i64], rank: usize) -> Option<Vec<usize>> {
     values.iter().map(|value| axis(Some(*value), rank)).collect()
 }
 

@@ -1,9 +1,10 @@
 //! A model as read: document, weights and graph together.
 
+mod fold;
+
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
-use crate::fold;
 use crate::graph::{Graph, Node, NodeId, OutletId};
 use crate::ir::{Document, ElementType, Weights};
 

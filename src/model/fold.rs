@@ -3,16 +3,16 @@
 //! Converters leave such arithmetic in the graph even where every extent is known (`ShapeOf`, `Gather`,
 //! `FloorMod`, … before a `Pad`). Semantics: OpenVINO operation set 1.
 
+use super::{MAX_INTEGERS, Model};
 use crate::graph::{Node, OutletId};
-use crate::ir::ElementType;
-use crate::model::{MAX_INTEGERS, Model};
+use crate::ir::{ElementType, resolve_axis};
 
 /// Shape arithmetic is short. The bound is on visits, not on depth: what reads a value twice, and that
 /// again and again, takes exponential time.
 const MAX_VISITS: usize = 256;
 
 /// The values of an integer tensor of rank 0 or 1, where known.
-pub(crate) fn integers(model: &Model, outlet: OutletId) -> Option<Vec<i64>> {
+pub(super) fn integers(model: &Model, outlet: OutletId) -> Option<Vec<i64>> {
     let mut left = MAX_VISITS;
     evaluate(model, outlet, &mut left)
 }
@@ -63,7 +63,7 @@ fn evaluate(model: &Model, outlet: OutletId, left: &mut usize) -> Option<Vec<i64
 fn split(model: &Model, node: &Node, values: &[i64], axis: i64, slot: usize) -> Option<Vec<i64>> {
     let shape = &model.graph().fact(*node.inputs.first()?).shape;
     let shape: Vec<usize> = shape.iter().map(|dim| dim.fixed()).collect::<Option<_>>()?;
-    let axis = crate::ops::axis(Some(axis), shape.len())?;
+    let axis = resolve_axis(axis, shape.len())?;
     let inner: usize = shape[axis + 1..].iter().product();
     let part = shape[axis].checked_div(node.outputs.len())?.checked_mul(inner)?;
     let row = shape[axis].checked_mul(inner).filter(|row| *row > 0)?;

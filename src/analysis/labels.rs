@@ -1,0 +1,284 @@
+//! Working out what the axes of every tensor of a model mean, from its inputs on.
+
+use super::axes::{Atom, Axes, Axis, Role};
+use super::regroup::regroup;
+use crate::graph::{Graph, Node, NodeId, OutletId};
+use crate::ir::Dim;
+use crate::model::Model;
+use crate::ops::{Action, Extent, Pick, WindowKind, action};
+
+/// Labels of every outlet of a model, where known.
+#[derive(Debug, Clone)]
+pub struct Labels(Vec<Vec<Option<Axes>>>);
+
+impl Labels {
+    /// Labels a model from its inputs on.
+    pub fn new(model: &Model) -> Self {
+        let graph = model.graph();
+        let mut labels = Self(graph.nodes().map(|(_, node)| vec![None; node.outputs.len()]).collect());
+        for &id in graph.order() {
+            let node = graph.node(id);
+            let action = action(model, node);
+            for slot in 0..node.outputs.len() {
+                let axes = labels.infer(model, id, &action, slot);
+                labels.0[id.0][slot] = axes.filter(|axes| axes.0.len() == node.outputs[slot].fact.rank());
+            }
+        }
+        labels
+    }
+
+    /// Labels of an outlet.
+    pub fn get(&self, outlet: OutletId) -> Option<&Axes> {
+        self.0.get(outlet.node.0)?.get(outlet.slot)?.as_ref()
+    }
+
+    fn infer(&self, model: &Model, id: NodeId, action: &Action, slot: usize) -> Option<Axes> {
+        let graph = model.graph();
+        let node = graph.node(id);
+        let out = &node.outputs[slot].fact.shape;
+        if node.op.kind == "Parameter" {
+            return parameter(OutletId::new(id, slot), out);
+        }
+        let first = *node.inputs.first()?;
+        match action {
+            Action::Elementwise(_) => self.joined(&node.inputs, out),
+            Action::Pointwise(_) | Action::Within { .. } => self.get(first).cloned(),
+            Action::Resample { axes } => {
+                let input = self.get(first)?;
+                Some(Axes(
+                    input
+                        .0
+                        .iter()
+                        .enumerate()
+                        .map(
+                            |(i, axis)| {
+                                if axes.contains(&i) {
+                                    axis.resized(out.get(i).copied())
+                                } else {
+                                    axis.clone()
+                                }
+                            },
+                        )
+                        .collect(),
+                ))
+            }
+            Action::Reduce { axes, keep_dims, .. } => {
+                let input = self.get(first)?;
+                let kept = input.0.iter().enumerate().filter_map(|(i, axis)| match axes.contains(&i) {
+                    true if *keep_dims => Some(Axis::other(Dim::Fixed(1))),
+                    true => None,
+                    false => Some(axis.clone()),
+                });
+                Some(Axes(kept.collect()))
+            }
+            Action::Window(window) => {
+                let point = window.extent == Extent::Point;
+                Some(self.window(first, OutletId::new(id, slot), out, window.kind, point))
+            }
+            Action::MatMul { transpose_a, transpose_b } => {
+                self.matmul(graph, node, out, *transpose_a, *transpose_b)
+            }
+            Action::Attention => {
+                let mut axes = self.joined_leading(&node.inputs, graph, out)?;
+                let rows = self.get(first).and_then(|axes| axes.0.get(out.len() - 2).cloned());
+                axes.push(rows.unwrap_or_else(|| Axis::other(out[out.len() - 2])));
+                axes.push(Axis::other(out[out.len() - 1]));
+                Some(Axes(axes))
+            }
+            Action::Transpose { order } => {
+                let input = self.get(first)?;
+                Some(Axes(order.iter().map(|axis| input.0.get(*axis).cloned()).collect::<Option<_>>()?))
+            }
+            Action::Reshape => regroup(self.get(first)?, out),
+            Action::Pick(parts) => self.pick(first, parts.get(slot)?, out),
+            Action::Concat { axis } => self.concat(graph, node, *axis, out),
+            Action::ShapeOf | Action::Opaque => None,
+        }
+    }
+
+    /// Labels of an elementwise result: axis by axis from the operand that says most.
+    fn joined(&self, inputs: &[OutletId], out: &[Dim]) -> Option<Axes> {
+        let rank = out.len();
+        let known: Vec<&Axes> = inputs.iter().filter_map(|input| self.get(*input)).collect();
+        if known.is_empty() {
+            return None;
+        }
+        let axes = (0..rank).map(|i| {
+            let candidates =
+                known.iter().filter_map(|axes| axes.0.get((i + axes.0.len()).checked_sub(rank)?));
+            let weight = |axis: &Axis| {
+                let telling = axis.atoms.iter().any(|atom| atom.role != Role::Other);
+                let size: Option<usize> =
+                    axis.atoms.iter().try_fold(axis.prefix.max(1), |n, a| n.checked_mul(a.size.fixed()?));
+                (size != Some(1), telling)
+            };
+            // On a tie the first operand wins.
+            let mut best: Option<&Axis> = None;
+            for axis in candidates {
+                if best.is_none_or(|best| weight(axis) > weight(best)) {
+                    best = Some(axis);
+                }
+            }
+            match best {
+                Some(axis) if weight(axis).0 || out[i].is_one() => axis.clone(),
+                _ => Axis::other(out[i]),
+            }
+        });
+        Some(Axes(axes.collect()))
+    }
+
+    fn window(&self, input: OutletId, output: OutletId, out: &[Dim], kind: WindowKind, point: bool) -> Axes {
+        let labels = self.get(input);
+        let mut axes: Vec<Axis> = out.iter().map(|dim| Axis::other(*dim)).collect();
+        axes[0] = match labels.map(|labels| &labels.0[0]) {
+            Some(axis) if axis.has(Role::Batch) => axis.clone(),
+            _ => Axis::of(Role::Batch, out[0]),
+        };
+        if let (WindowKind::Pool(_), Some(labels)) = (kind, labels) {
+            axes[1] = labels.0[1].clone();
+        }
+        let spatial = 2..out.len();
+        match labels {
+            Some(labels) if point && spatial.clone().any(|axis| labels.0[axis].positional()) => {
+                axes[spatial.clone()].clone_from_slice(&labels.0[spatial]);
+            }
+            _ if out.len() == 4 => {
+                for (axis, role) in [(2, Role::Height), (3, Role::Width)] {
+                    let atom = Atom { role, size: out[axis], stride: 1, origin: Some((output, axis)) };
+                    axes[axis] = Axis { prefix: 0, atoms: vec![atom] };
+                }
+                if out[2].is_one() && out[3].is_one() {
+                    axes[2..].fill(Axis::other(Dim::Fixed(1)));
+                }
+            }
+            // 1-D convolutions run along tokens; of equal number they are the same tokens.
+            Some(labels) => {
+                for axis in spatial {
+                    let same = labels.0[axis].extent() == out[axis];
+                    if same {
+                        axes[axis] = labels.0[axis].clone();
+                    }
+                }
+            }
+            None => {}
+        }
+        Axes(axes)
+    }
+
+    fn matmul(&self, graph: &Graph, node: &Node, out: &[Dim], ta: bool, tb: bool) -> Option<Axes> {
+        let (a, b) = (*node.inputs.first()?, *node.inputs.get(1)?);
+        let side = |outlet: OutletId, transposed: bool, row: bool| -> Option<Axis> {
+            let axes = self.get(outlet)?;
+            let rank = graph.fact(outlet).rank();
+            if rank < 2 {
+                return None;
+            }
+            axes.0.get(if row == transposed { rank - 1 } else { rank - 2 }).cloned()
+        };
+        let rank = out.len();
+        if rank < 2 {
+            return None;
+        }
+        let mut axes = self.joined_leading(&[a, b], graph, out)?;
+        let rows = side(a, ta, true).unwrap_or_else(|| Axis::other(out[rank - 2]));
+        let columns = match side(b, !tb, true) {
+            // Keys of an attention are positions as well, but the queries are what stays.
+            Some(axis) if !axis.positional() || !rows.positional() => axis,
+            _ => Axis::other(out[rank - 1]),
+        };
+        axes.extend([rows, columns]);
+        Some(Axes(axes))
+    }
+
+    /// Labels of all axes but the last two, from whichever operand tells.
+    fn joined_leading(&self, inputs: &[OutletId], graph: &Graph, out: &[Dim]) -> Option<Vec<Axis>> {
+        let leading = out.len().checked_sub(2)?;
+        if inputs.iter().all(|input| self.get(*input).is_none()) {
+            return None;
+        }
+        let axes = (0..leading).map(|i| {
+            let mut best = Axis::other(out[i]);
+            for input in inputs {
+                let rank = graph.fact(*input).rank();
+                let axis = (i + rank).checked_sub(out.len()).and_then(|i| self.get(*input)?.0.get(i));
+                if let Some(axis) = axis
+                    && best.is(Role::Other)
+                    && (axis.extent() == out[i] || axis.has(Role::Batch))
+                {
+                    best = axis.clone();
+                }
+            }
+            best
+        });
+        Some(axes.collect())
+    }
+
+    fn pick(&self, input: OutletId, picks: &[Pick], out: &[Dim]) -> Option<Axes> {
+        let mut axes: Vec<Option<Axis>> = self.get(input)?.0.iter().cloned().map(Some).collect();
+        // Extents of the output, at the places of the input's axes.
+        let mut extents = out.iter().copied();
+        let dims: Vec<Option<Dim>> = (0..axes.len())
+            .map(
+                |i| if picks.iter().any(|pick| pick.axis == i && pick.drops) { None } else { extents.next() },
+            )
+            .collect();
+        for pick in picks {
+            axes[pick.axis] = match (axes[pick.axis].take(), dims[pick.axis]) {
+                (Some(axis), Some(dim)) if !pick.drops => Some(axis.part(pick, dim)),
+                _ => None,
+            };
+        }
+        Some(Axes(axes.into_iter().flatten().collect()))
+    }
+
+    fn concat(&self, graph: &Graph, node: &Node, axis: usize, out: &[Dim]) -> Option<Axes> {
+        let mut axes = self.joined(&node.inputs, out)?;
+        let parts: Vec<(Option<&Axis>, Dim)> = node
+            .inputs
+            .iter()
+            .map(|input| (self.get(*input).and_then(|axes| axes.0.get(axis)), graph.fact(*input).shape[axis]))
+            .collect();
+        let tokens = |part: &(Option<&Axis>, Dim)| part.0.is_some_and(|axis| axis.positional());
+        axes.0[axis] = match parts.iter().filter(|part| tokens(part)).count() {
+            // Tokens put before the grid's: the class token.
+            1 if parts.last().is_some_and(&tokens) => {
+                let before = parts[..parts.len() - 1]
+                    .iter()
+                    .try_fold(0usize, |n, (_, dim)| n.checked_add(dim.fixed()?));
+                match (before, parts.last().and_then(|part| part.0)) {
+                    (Some(before), Some(last)) => {
+                        Axis { prefix: last.prefix.saturating_add(before), atoms: last.atoms.clone() }
+                    }
+                    _ => Axis::other(out[axis]),
+                }
+            }
+            // A map that was cut along one axis and put together again, perhaps in another order.
+            count
+                if count == parts.len()
+                    && parts.iter().all(|part| part.0.is_some_and(|a| a.atoms.len() == 1)) =>
+            {
+                parts[0].0.map_or_else(|| Axis::other(out[axis]), |first| first.resized(Some(out[axis])))
+            }
+            _ if parts.iter().any(|part| part.0.is_some_and(|a| a.has(Role::Batch))) => return None,
+            _ => Axis::other(out[axis]),
+        };
+        Some(axes)
+    }
+}
+
+/// Labels of an input: the batch comes first, and an axis of 1, 3 or 4 says where a picture has its channels.
+fn parameter(outlet: OutletId, shape: &[Dim]) -> Option<Axes> {
+    let mut axes: Vec<Axis> = shape.iter().map(|dim| Axis::other(*dim)).collect();
+    axes.first_mut()?.atoms[0].role = Role::Batch;
+    if shape.len() == 4 {
+        let channels = |axis: usize| matches!(shape[axis], Dim::Fixed(1 | 3 | 4));
+        let rows = if channels(1) { 2 } else { 1 };
+        if channels(1) || channels(3) {
+            for (axis, role) in [(rows, Role::Height), (rows + 1, Role::Width)] {
+                axes[axis].atoms =
+                    vec![Atom { role, size: shape[axis], stride: 1, origin: Some((outlet, axis)) }];
+            }
+        }
+    }
+    Some(Axes(axes))
+}

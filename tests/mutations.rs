@@ -179,7 +179,7 @@ fn copied(text: &str, start: &str, end: &str, to: &Index, from: &Index) -> Optio
     replaced(text, find(text, start, end, to), from)
 }
 
-fn mutate(xml: &mut Vec<u8>, bin: &mut Vec<u8>, mutation: &Mutation) {
+fn mutate(xml: &mut Vec<u8>, bin: &mut [u8], mutation: &Mutation) {
     if xml.is_empty() {
         return;
     }

@@ -9,8 +9,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{each, fixtures, outcome, root, small};
-use xai_insert::runtime::{Runtime, RuntimeOptions};
+use common::{each, fixtures, outcome, root, runtime, small};
 use xai_insert::verify::{Outcome as Verdict, VerifyOptions, verify};
 use xai_insert::{
     Classes, Destination, Error, Insertion, Method, Model, Options, Outcome, SaliencyType, Strategy, insert,
@@ -18,19 +17,6 @@ use xai_insert::{
 
 /// Fixtures with an operation that OpenVINO does not know.
 const DO_NOT_LOAD: [&str; 2] = ["unknown_op", "unknown_op_head"];
-
-/// Whether there is a runtime. Where one is asked for, it has to be there.
-fn runtime() -> bool {
-    let asked_for = ["XAI_REQUIRE_OPENVINO", "CI"].iter().any(|name| std::env::var_os(name).is_some());
-    match Runtime::load(&RuntimeOptions::default()) {
-        Ok(_) => true,
-        Err(e) => {
-            assert!(!asked_for, "{e}");
-            eprintln!("skipped: {e}");
-            false
-        }
-    }
-}
 
 /// The Python of `.venv`, which has OpenVINO as well.
 fn python() -> PathBuf {

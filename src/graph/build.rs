@@ -374,3 +374,33 @@ fn broadcast(a: &[Dim], b: &[Dim]) -> Shape {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::NodeId;
+
+    fn dims(list: &[usize]) -> Shape {
+        // 0 stands for an unknown extent.
+        list.iter().map(|dim| if *dim == 0 { Dim::Dynamic } else { Dim::Fixed(*dim) }).collect()
+    }
+
+    #[test]
+    fn shapes_broadcast_from_the_right() {
+        assert_eq!(broadcast(&dims(&[2, 1, 4]), &dims(&[3, 1])), dims(&[2, 3, 4]));
+        assert_eq!(broadcast(&dims(&[]), &dims(&[5])), dims(&[5]));
+        // What meets an unknown extent must be the same or 1, so the known one decides.
+        assert_eq!(broadcast(&dims(&[0, 1]), &dims(&[7, 0])), dims(&[7, 0]));
+    }
+
+    #[test]
+    fn products_of_extents_keep_what_is_unknown() {
+        let unknown = || Size::Of(OutletId::new(NodeId(0), 0), 2);
+        assert_eq!(Size::product([Size::Fixed(3), Size::Fixed(4)]), Size::Fixed(12));
+        assert_eq!(Size::product([Size::Fixed(1), unknown()]), unknown());
+        let mixed = Size::product([Size::Fixed(2), unknown(), Size::Fixed(3)]);
+        assert_eq!(mixed, Size::Product(vec![unknown(), Size::Fixed(6)]));
+        assert_eq!(mixed.dim(), Dim::Dynamic);
+        assert_eq!(Size::product([]), Size::Fixed(1));
+    }
+}

@@ -163,3 +163,37 @@ fn gather(model: &Model, node: &Node, rank: usize) -> Option<Action> {
     };
     Some(Action::Pick(vec![vec![pick]]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picked(size: Option<usize>, start: i64, stop: i64, step: i64) -> Option<(Option<usize>, bool, usize)> {
+        range(size, 0, start, stop, step).map(|pick| (pick.start, pick.to_end, pick.step))
+    }
+
+    #[test]
+    fn negative_numbers_count_from_the_end() {
+        assert_eq!(picked(Some(10), -3, i64::MAX, 1), Some((Some(7), true, 1)));
+        assert_eq!(picked(Some(10), 2, -1, 2), Some((Some(2), false, 2)));
+        assert_eq!(picked(Some(10), i64::MIN, 10, 1), Some((Some(0), true, 1)));
+        // Of an unknown extent neither is known.
+        assert_eq!(picked(None, -3, -1, 1), Some((None, false, 1)));
+    }
+
+    #[test]
+    fn the_end_may_be_written_in_many_ways() {
+        for stop in [10, 11, i64::from(i32::MAX), i64::MAX] {
+            assert_eq!(picked(Some(10), 1, stop, 1), Some((Some(1), true, 1)), "{stop}");
+        }
+        assert_eq!(picked(None, 1, 10, 1), Some((Some(1), false, 1)));
+        assert_eq!(picked(None, 1, i64::MAX, 1), Some((Some(1), true, 1)));
+    }
+
+    #[test]
+    fn only_steps_forwards_are_described() {
+        assert_eq!(picked(Some(10), 9, 0, -1), None);
+        assert_eq!(picked(Some(10), 0, 10, 0), None);
+        assert_eq!(picked(Some(10), 0, 10, i64::MIN), None);
+    }
+}

@@ -1,12 +1,13 @@
 //! What the integration tests share.
 #![allow(dead_code, missing_docs, unreachable_pub)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use assert_cmd::Command;
+use xai_insert::runtime::{Runtime, RuntimeOptions};
 
 /// The root of the repository; tests name files relative to it, so that messages are the same anywhere.
 pub fn root() -> &'static Path {
@@ -81,4 +82,17 @@ pub fn each<T>(cases: impl IntoIterator<Item = (String, T)>, check: impl Fn(&str
         }
     }
     assert!(failed.is_empty(), "failed for: {}", failed.join(", "));
+}
+
+/// Whether there is a runtime. Where one is asked for, it has to be there.
+pub fn runtime() -> bool {
+    let asked_for = ["XAI_REQUIRE_OPENVINO", "CI"].iter().any(|name| std::env::var_os(name).is_some());
+    match Runtime::load(&RuntimeOptions::default()) {
+        Ok(_) => true,
+        Err(e) => {
+            assert!(!asked_for, "{e}");
+            eprintln!("skipped: {e}");
+            false
+        }
+    }
 }

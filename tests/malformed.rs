@@ -2,6 +2,7 @@
 //!
 //! `tests/malformed/*.xml` are small files with a comment that says what is wrong; what would be too large for
 //! a file is made here. The BIN of all of them is 64 bytes of zeros.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
@@ -207,5 +208,67 @@ fn large_numbers_of_things_end() {
         assert_eq!(status, 1, "{}", &err[..err.len().min(300)]);
         let limit = Duration::from_secs(20);
         assert!(started.elapsed() < limit, "{name}: {:?}", started.elapsed());
+    });
+}
+
+/// Puts `count` layers of `kind` between the output of layer `from` and where it is read, each reading the one before
+/// it at all of its `inputs`.
+fn in_between(
+    xml: &str,
+    from: &str,
+    port: &str,
+    shape: &[usize],
+    kind: &str,
+    inputs: usize,
+    count: usize,
+) -> String {
+    let old = format!("from-layer=\"{from}\" from-port=\"{port}\"");
+    assert_eq!(xml.matches(&old).count(), 1, "the output is read once");
+    let dims: String = shape.iter().map(|dim| format!("<dim>{dim}</dim>")).collect();
+    let precision = if shape.len() == 1 { "I64" } else { "FP32" };
+    let (mut layers, mut edges) = (String::new(), String::new());
+    for i in 0..count {
+        let ports: String = (0..inputs).map(|port| format!("<port id=\"{port}\">{dims}</port>")).collect();
+        layers.push_str(&format!(
+            "<layer id=\"{}\" name=\"between{i}\" type=\"{kind}\" version=\"opset1\"><input>{ports}</input><output>\
+             <port id=\"9\" precision=\"{precision}\">{dims}</port></output></layer>",
+            1000 + i
+        ));
+        for port in 0..inputs {
+            let source = match i {
+                0 => old.clone(),
+                _ => format!("from-layer=\"{}\" from-port=\"9\"", 999 + i),
+            };
+            edges.push_str(&format!("<edge {source} to-layer=\"{}\" to-port=\"{port}\" />", 1000 + i));
+        }
+    }
+    let last = format!("from-layer=\"{}\" from-port=\"9\"", 999 + count);
+    let xml = xml.replace(&old, &last).replace("\t</layers>", &format!("{layers}\t</layers>"));
+    xml.replace("\t</edges>", &format!("{edges}\t</edges>"))
+}
+
+/// What is read twice, and that again and again, must not be evaluated twice, and that again and again.
+#[test]
+fn sharing_does_not_multiply_work() {
+    let xml = fs::read_to_string(common::small("cnn_static")).unwrap();
+    let bin = fs::read(common::small("cnn_static").with_extension("bin")).unwrap();
+    let logits = |kind, inputs, count| in_between(&xml, "29", "2", &[1, 5], kind, inputs, count);
+    let axes = |kind, inputs, count| in_between(&xml, "22", "0", &[2], kind, inputs, count);
+    let cases = [
+        ("a row behind the logits", logits("ReLU", 1, 10_000)),
+        ("doublings behind the logits", logits("Add", 2, 60)),
+        ("a row before the axes", axes("Convert", 1, 10_000)),
+        ("doublings before the axes", axes("Add", 2, 60)),
+        ("joins before the axes", axes("Concat", 2, 60)),
+    ];
+    each(cases.map(|(name, text)| (name.to_owned(), text)), |name, text| {
+        for more in [&[][..], &["--targets", "top2"], &["--targets", "top2", "--lowering", "dense"]] {
+            let folder = model(text.as_bytes(), Some(&bin));
+            let started = Instant::now();
+            let path = folder.path().join("model.xml");
+            let (status, _, err) = insert([path.to_str().unwrap(), "--dry-run"].iter().chain(more));
+            assert!(status < 2, "{err}");
+            assert!(started.elapsed() < Duration::from_secs(20), "{name} {more:?}: {:?}", started.elapsed());
+        }
     });
 }

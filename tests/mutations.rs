@@ -2,6 +2,7 @@
 //! and never a panic.
 //!
 //! Longer runs: `PROPTEST_CASES=100000 PROPTEST_RNG_SEED=1 cargo test --test mutations`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

@@ -2,7 +2,7 @@
 //! option that changes numbers; and what added layers declare is what OpenVINO infers.
 //!
 //! `scripts/test` installs the runtime and lets these tests fail without it. By themselves they are skipped.
-#![allow(clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod common;
 
@@ -39,17 +39,33 @@ fn python() -> PathBuf {
     path
 }
 
-/// Inserts into every fixture, in both lowerings, with options that may depend on the number of classes;
-/// verifies each, and compares declared with inferred shapes. `least` fixtures must accept the options.
-fn all_fixtures_agree(least: usize, options: impl Fn(usize) -> Options) {
+/// One fixture of each kind of head, for options that act behind the head.
+const KINDS: [&str; 13] = [
+    "attention_pool",
+    "cnn_batch4",
+    "cnn_conv_classifier",
+    "cnn_dynamic_hw",
+    "cnn_int8",
+    "cnn_one_class",
+    "cnn_two_outputs",
+    "gap_vit_dynamic",
+    "max_avg_head",
+    "nhwc_head_dynamic",
+    "swin_tiny_like",
+    "two_classifiers",
+    "vgg_flatten",
+];
+
+/// Inserts into fixtures, in both lowerings, with options that may depend on the number of classes; verifies
+/// each, and compares declared with inferred shapes. `least` of them must accept the options.
+fn agree(wanted: impl Fn(&str) -> bool, least: usize, options: impl Fn(usize) -> Options) {
     if !runtime() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let accepted = std::cell::Cell::new(0);
-    let t0 = std::time::Instant::now();
-    let last = std::cell::Cell::new(0u128);
-    each(fixtures().into_iter().filter(|(name, _)| !DO_NOT_LOAD.contains(&name.as_str())), |name, path| {
+    let wanted = |name: &str| wanted(name) && !DO_NOT_LOAD.contains(&name);
+    each(fixtures().into_iter().filter(|(name, _)| wanted(name)), |name, path| {
         let model = Model::read(&root().join(path), None).unwrap();
         let classes = match insert(&model, &Options::default()) {
             Ok(Outcome::Inserted(insertion)) => insertion.report().classes.unwrap_or(1),
@@ -64,14 +80,19 @@ fn all_fixtures_agree(least: usize, options: impl Fn(usize) -> Options) {
             };
             verified(&insertion, &model, &folder.path().join(format!("{name}_{strategy:?}.xml")));
             accepted.set(accepted.get() + 1);
-            let now = t0.elapsed().as_millis();
-            eprintln!("TT {} {name} {strategy:?}", now - last.get());
-            last.set(now);
         }
     });
     let accepted = accepted.get();
     assert!(accepted >= 2 * least, "only {accepted} insertions were possible");
     shapes_agree(folder.path());
+}
+
+fn every_fixture_agrees(options: impl Fn(usize) -> Options) {
+    agree(|_| true, 38, options);
+}
+
+fn every_kind_agrees(options: impl Fn(usize) -> Options) {
+    agree(|name| KINDS.contains(&name), KINDS.len(), options);
 }
 
 fn verified(insertion: &Insertion<'_>, model: &Model, out: &Path) {
@@ -97,22 +118,22 @@ const FLOAT: SaliencyType = SaliencyType::F32;
 
 #[test]
 fn default_options() {
-    all_fixtures_agree(40, |_| Options::default());
+    every_fixture_agrees(|_| Options::default());
 }
 
 #[test]
 fn scores_as_they_are() {
-    all_fixtures_agree(40, |_| Options { scaling: false, saliency_type: FLOAT, ..Options::default() });
+    every_fixture_agrees(|_| Options { scaling: false, saliency_type: FLOAT, ..Options::default() });
 }
 
 #[test]
 fn scaled_to_float() {
-    all_fixtures_agree(40, |_| Options { saliency_type: FLOAT, ..Options::default() });
+    every_kind_agrees(|_| Options { saliency_type: FLOAT, ..Options::default() });
 }
 
 #[test]
 fn best_classes() {
-    all_fixtures_agree(40, |classes| Options {
+    every_kind_agrees(|classes| Options {
         classes: Classes::Top(classes.clamp(1, 3)),
         scaling: false,
         saliency_type: FLOAT,
@@ -122,12 +143,12 @@ fn best_classes() {
 
 #[test]
 fn listed_classes() {
-    all_fixtures_agree(40, |classes| Options { classes: listed(classes), ..Options::default() });
+    every_kind_agrees(|classes| Options { classes: listed(classes), ..Options::default() });
 }
 
 #[test]
 fn activation_map_and_feature_vector() {
-    all_fixtures_agree(40, |_| Options {
+    every_kind_agrees(|_| Options {
         method: Some(Method::ActivationMap),
         feature_vector: true,
         ..Options::default()
@@ -136,7 +157,7 @@ fn activation_map_and_feature_vector() {
 
 #[test]
 fn feature_vector_beside_listed_classes() {
-    all_fixtures_agree(40, |classes| Options {
+    every_kind_agrees(|classes| Options {
         classes: listed(classes),
         feature_vector: true,
         scaling: false,
@@ -145,23 +166,27 @@ fn feature_vector_beside_listed_classes() {
     });
 }
 
-/// Other targets than the one that is found, down to the image itself: most of the model is the head then.
+/// Other targets than the one that is found, farther up: more of the model is the head then.
+///
+/// Not with quantized layers in the head: there a float difference in the last bit is a whole step.
 #[test]
 fn any_target_layer() {
     if !runtime() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let names = ["cnn_static", "cnn_batch4", "cnn_dynamic_hw", "nhwc_head_dynamic", "poolformer", "cnn_int8"];
+    let names = ["cnn_static", "cnn_batch4", "nhwc_head_dynamic", "poolformer", "swin_tiny_like"];
     let mut accepted = 0;
     for name in names {
         let model = Model::read(&small(name), None).unwrap();
         let base = Options { scaling: false, saliency_type: FLOAT, ..Options::default() };
-        let candidates = xai_insert::list_targets(&model, &base).unwrap();
+        let (candidates, _) = xai_insert::list_targets(&model, &base).unwrap();
         let fitting = candidates.iter().filter(|candidate| candidate.layout.is_ok());
         for (i, candidate) in fitting.enumerate().filter(|(i, _)| i % 3 == 1) {
             let options = Options { target_layer: Some(candidate.layer.clone()), ..base.clone() };
             match insert(&model, &options) {
+                // The definition runs the head once for each mask.
+                Ok(Outcome::Inserted(insertion)) if insertion.report().masks.is_none_or(|k| k > 200) => {}
                 Ok(Outcome::Inserted(insertion)) => {
                     verified(&insertion, &model, &folder.path().join(format!("{name}_{i}.xml")));
                     accepted += 1;
@@ -175,7 +200,7 @@ fn any_target_layer() {
     shapes_agree(folder.path());
 }
 
-/// A second branch beside the first, and a branch taken out again: OpenVINO reads both files.
+/// The model with trained weights, its photo, and the two programs as a user runs them.
 #[test]
 fn the_command_line_tools_agree() {
     if !runtime() {

@@ -87,8 +87,9 @@ pub struct Candidate {
     pub layout: std::result::Result<Layout, Reason>,
 }
 
-/// Values that could be targets, the best first: cuts from the logits back, then (where no cut is
-/// spatial) other spatial values, deepest first.
+/// Values that could be targets, the best first: cuts from the logits back. Where the last spatial cut
+/// leaves most of the model behind it, or there is none, deeper spatial values come before it, the
+/// deepest first; what bypasses them does not depend on the mask.
 ///
 /// `wanted` names one by layer or tensor name instead.
 ///
@@ -116,12 +117,26 @@ pub fn candidates(
     for &id in flow.cuts() {
         found.extend(outlets(id).into_iter().map(|outlet| candidate(graph, labels, outlet, true)));
     }
-    if !found.iter().any(|candidate| candidate.layout.is_ok()) {
-        let all = graph.order().iter().rev().filter(|id| flow.on_path(**id)).flat_map(|id| outlets(*id));
+    let last = found.iter().position(|candidate| candidate.layout.is_ok());
+    if last.is_none_or(|last| leaves_most(graph, &flow, found[last].outlet)) {
+        let depths = flow.depths(graph);
+        let floor = last.map_or(0, |last| depths[found[last].outlet.node.index()]);
+        let all = graph.order().iter().filter(|id| flow.on_path(**id)).flat_map(|id| outlets(*id));
         let others = all.map(|outlet| candidate(graph, labels, outlet, false));
-        found.extend(others.filter(|candidate| candidate.layout.is_ok()));
+        let deeper = |other: &Candidate| other.layout.is_ok() && depths[other.outlet.node.index()] > floor;
+        let mut others: Vec<Candidate> = others.filter(deeper).collect();
+        others.sort_by_key(|other| std::cmp::Reverse(depths[other.outlet.node.index()]));
+        let at = last.unwrap_or(found.len());
+        found.splice(at..at, others);
     }
     Ok(found)
+}
+
+/// Whether more than half of the operations stand behind a value: then it says little of what is looked at.
+fn leaves_most(graph: &Graph, flow: &Flow, outlet: OutletId) -> bool {
+    let after = Flow::after(graph, outlet);
+    let on_path = || graph.nodes().filter(|(id, _)| flow.on_path(*id));
+    2 * on_path().filter(|(id, _)| after[id.index()]).count() > on_path().count()
 }
 
 /// Images are tensors of rank 3 and more; where there are any, other inputs are side information.

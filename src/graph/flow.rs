@@ -45,6 +45,16 @@ impl Flow {
         self.on_path[id.0]
     }
 
+    /// Length of the longest path from a source to each node (by index); 0 off the paths.
+    pub fn depths(&self, graph: &Graph) -> Vec<usize> {
+        let mut depths = vec![0; graph.len()];
+        for &id in graph.order().iter().filter(|id| self.on_path(**id)) {
+            let before = graph.node(id).inputs.iter().map(|input| depths[input.node.0]).max();
+            depths[id.0] = before.unwrap_or(0) + 1;
+        }
+        depths
+    }
+
     /// Marks (by index) what depends on the data of one outlet, and not on its node's others.
     pub(crate) fn after(graph: &Graph, outlet: OutletId) -> Vec<bool> {
         let mut depends = vec![false; graph.len()];

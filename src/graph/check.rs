@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use super::{Finished, Graph, OutletId};
 use crate::error::{Error, Result};
+use crate::ir::{ShapeDisplay, is_absurd};
 
-/// Checks that ids and names are unique and that every input exists and precedes its reader.
+/// Checks that ids and names are unique, that every input exists and precedes its reader, and that no
+/// shape is absurd.
 pub(super) fn check(graph: &Graph, patch: &Finished) -> Result<()> {
     let mut layers: HashSet<u64> = graph.nodes().map(|(_, node)| node.layer).collect();
     let mut names: HashSet<&str> = graph.nodes().map(|(_, node)| node.name.as_str()).collect();
@@ -23,6 +25,14 @@ pub(super) fn check(graph: &Graph, patch: &Finished) -> Result<()> {
         }
         if node.inputs.iter().any(|input| !outlets.contains(input)) {
             return fail("reads what does not exist before it");
+        }
+        if let Some(outlet) = node.outputs.iter().find(|outlet| is_absurd(&outlet.fact.shape)) {
+            let message = format!(
+                "added layer '{}' would have dims {}, which no machine can hold",
+                node.name,
+                ShapeDisplay(&outlet.fact.shape)
+            );
+            return Err(Error::Usage(message));
         }
         let ports: HashSet<u32> = node.outputs.iter().map(|outlet| outlet.port).collect();
         if ports.len() != node.outputs.len() {

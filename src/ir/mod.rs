@@ -19,6 +19,7 @@ pub use document::{Document, EdgeElement, LayerElement, PortElement};
 pub use element::ElementType;
 pub use files::{Destination, PendingFile};
 pub use rt_info::RtInfo;
+pub(crate) use shape::is_absurd;
 pub use shape::{Dim, Shape, ShapeDisplay, resolve_axis};
 pub use splice::{Splice, escape, marker};
 pub use weights::Weights;

@@ -11,14 +11,12 @@ use quick_xml::events::{BytesStart, Event};
 use super::document::Sections;
 use super::{
     Dim, Document, EdgeElement, ElementType, LayerElement, PortElement, RtInfo, Shape, ShapeDisplay,
+    is_absurd,
 };
 use crate::error::{Error, Result};
 
 /// Axes of a tensor; frameworks stop long before.
 const MAX_RANK: usize = 64;
-
-/// Elements of a tensor; no machine holds as many, and sums and products of such extents do not overflow.
-const MAX_ELEMENTS: usize = 1 << 48;
 
 /// Ids beyond this leave no room for those of added layers.
 const MAX_ID: u64 = i64::MAX as u64;
@@ -277,10 +275,7 @@ impl<'a> Parser<'a> {
                 format!("port {} has {} dimensions, more than {MAX_RANK}", port.id, port.dims.len());
             return Err(self.fail(tag.span.start, message));
         }
-        // An extent of 0 must not hide another that is absurd.
-        let mut extents = port.dims.iter().filter_map(|dim| dim.fixed()).map(|extent| extent.max(1));
-        let elements = extents.try_fold(1usize, |elements, extent| elements.checked_mul(extent));
-        if elements.is_none_or(|elements| elements > MAX_ELEMENTS) {
+        if is_absurd(&port.dims) {
             let message =
                 format!("port {} has dims {}, which no machine can hold", port.id, ShapeDisplay(&port.dims));
             return Err(self.fail(tag.span.start, message));

@@ -57,6 +57,17 @@ impl fmt::Display for Dim {
     }
 }
 
+/// Elements of a tensor; no machine holds as many, and few such numbers add up without overflow.
+const MAX_ELEMENTS: usize = 1 << 48;
+
+/// Whether no machine can hold a tensor of that shape, even with unknown extents of 1.
+pub(crate) fn is_absurd(shape: &[Dim]) -> bool {
+    // An extent of 0 must not hide another that is absurd.
+    let mut extents = shape.iter().filter_map(|dim| dim.fixed()).map(|extent| extent.max(1));
+    let elements = extents.try_fold(1usize, |elements, extent| elements.checked_mul(extent));
+    elements.is_none_or(|elements| elements > MAX_ELEMENTS)
+}
+
 /// The dimensions of a tensor, outermost first.
 pub type Shape = Vec<Dim>;
 

@@ -153,7 +153,7 @@ impl Axis {
 pub struct Axes(pub Vec<Axis>);
 
 impl Axes {
-    /// The axis that carries the batch, and nothing else of more than one element.
+    /// The axis that carries the batch, perhaps with something else (windows, in windowed attention).
     pub fn batch(&self) -> Option<usize> {
         self.0.iter().position(|axis| axis.has(Role::Batch))
     }

@@ -273,7 +273,8 @@ fn parameter(outlet: OutletId, shape: &[Dim]) -> Option<Axes> {
     if shape.len() == 4 {
         let channels = |axis: usize| matches!(shape[axis], Dim::Fixed(1 | 3 | 4));
         let rows = if channels(1) { 2 } else { 1 };
-        if channels(1) || channels(3) {
+        // Where both could be, the first convolution tells.
+        if channels(1) != channels(3) {
             for (axis, role) in [(rows, Role::Height), (rows + 1, Role::Width)] {
                 axes[axis].atoms =
                     vec![Atom { role, size: shape[axis], stride: 1, origin: Some((outlet, axis)) }];

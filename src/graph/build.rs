@@ -77,7 +77,7 @@ impl Patch<'_> {
         self.constant(hint, Fact::new(ElementType::I64, Shape::new()), value.to_le_bytes().to_vec())
     }
 
-    /// A scalar of a float type, `value` rounded to it.
+    /// A scalar, `value` rounded to its type (toward zero for integers).
     pub fn float(&mut self, hint: &str, element: ElementType, value: f32) -> OutletId {
         self.constant(hint, Fact::new(element, Shape::new()), Self::float_bytes(element, &[value]))
     }

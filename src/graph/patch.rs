@@ -214,7 +214,13 @@ impl<'m> Patch<'m> {
                 ElementType::F16 => half::f16::from_f32(value).to_le_bytes().to_vec(),
                 ElementType::BF16 => half::bf16::from_f32(value).to_le_bytes().to_vec(),
                 ElementType::F64 => f64::from(value).to_le_bytes().to_vec(),
-                _ => value.to_le_bytes().to_vec(),
+                ElementType::F32 => value.to_le_bytes().to_vec(),
+                // Whole numbers, little endian, in as many bytes as the type has; a boolean is 0 or 1.
+                #[allow(clippy::cast_possible_truncation)]
+                other => {
+                    let bytes = other.bits().map_or(4, |bits| bits.div_ceil(8));
+                    (value as i64).to_le_bytes()[..bytes.min(8)].to_vec()
+                }
             })
             .collect()
     }

@@ -9,10 +9,6 @@ use crate::graph::{Fact, Node, NodeId, Op, OutletId, Size};
 use crate::ir::{Dim, ElementType, Shape};
 use crate::ops::{Action, Pick, action, contradicted};
 
-/// Operations whose action is not described, but which are known to treat samples one by one.
-const KNOWN_OPAQUE: [&str; 5] =
-    ["Broadcast", "DepthToSpace", "SpaceToDepth", "ShuffleChannels", "ExtractImagePatches"];
-
 impl Lowering<'_, '_> {
     /// Clones a node on copies of its inputs.
     pub(super) fn dense_node(
@@ -27,7 +23,7 @@ impl Lowering<'_, '_> {
         if *action == Action::Opaque && contradicted(self.model(), node) {
             return Err("the shapes that the file declares for it contradict each other".to_owned());
         }
-        if *action == Action::Opaque && !KNOWN_OPAQUE.contains(&node.op.kind.as_str()) {
+        if matches!(action, Action::Opaque | Action::ShapeOf) {
             return Err(format!("how {} treats the batch is not known", node.op.kind));
         }
         let mut batches = Vec::new();
@@ -42,7 +38,7 @@ impl Lowering<'_, '_> {
                 let mut inputs = Vec::new();
                 for input in &node.inputs {
                     inputs.push(match self.form(*input) {
-                        Some(_) => self.dense(*input)?,
+                        Some(_) => self.aligned(*input, rank, batch)?,
                         None => self.beside_copies(*input, rank, batch, OutletId::new(id, 0))?,
                     });
                 }
@@ -65,6 +61,9 @@ impl Lowering<'_, '_> {
                 for input in &node.inputs {
                     let whole = self.patch.fact(*input).rank() == node.outputs[0].fact.rank();
                     inputs.push(match self.form(*input) {
+                        Some(_) if !whole || self.batch_axis(*input)? != batch => {
+                            return Err("its operands have the batch on different axes".to_owned());
+                        }
                         Some(_) => self.dense(*input)?,
                         None if whole => self.repeated(*input, batch, OutletId::new(id, 0))?,
                         None => *input,
@@ -97,14 +96,48 @@ impl Lowering<'_, '_> {
                 let mut inputs = Vec::new();
                 for input in &node.inputs {
                     inputs.push(match self.form(*input) {
+                        Some(_) if self.batch_axis(*input)? != batch => {
+                            return Err("its operands have the batch on different axes".to_owned());
+                        }
                         Some(_) => self.dense(*input)?,
                         None => self.repeated(*input, batch, OutletId::new(id, 0))?,
                     });
                 }
                 self.dense_clone(id, node, inputs)
             }
-            Action::ShapeOf | Action::Opaque => self.dense_opaque(id, node, batch),
+            Action::ShapeOf | Action::Opaque => Err("how it treats the batch is not known".to_owned()),
         }
+    }
+
+    /// Copies of an operand, made to broadcast with the batch on axis `batch` of `rank`.
+    ///
+    /// With a batch of 1 the original may line it up with any axis; N·K rows have to go where the rows are.
+    fn aligned(&mut self, outlet: OutletId, rank: usize, batch: usize) -> Result<OutletId, Why> {
+        let own = self.batch_axis(outlet)?;
+        let copies = self.dense(outlet)?;
+        let shape = self.patch.fact(outlet).shape.clone();
+        let shift = rank - shape.len();
+        if own + shift == batch {
+            return Ok(copies);
+        }
+        let differ = || Err("its operands have the batch on different axes".to_owned());
+        if !shape[own].is_one() {
+            return differ();
+        }
+        // Other extents keep their places; none may stand where the rows go, or change sides with them.
+        let mut sizes = vec![Size::Fixed(1); rank];
+        for (axis, size) in self.original_sizes(outlet).into_iter().enumerate() {
+            if axis == own || shape[axis].is_one() {
+                continue;
+            }
+            if axis + shift == batch || (axis < own) != (axis + shift < batch) {
+                return differ();
+            }
+            sizes[axis + shift] = size;
+        }
+        sizes[batch] = self.k();
+        let hint = format!("{}/aligned", self.node(outlet).name);
+        Ok(self.patch.reshape(&hint, copies, &sizes))
     }
 
     /// A value as copies, made where they are not there yet.
@@ -117,7 +150,9 @@ impl Lowering<'_, '_> {
             Some(Form::PerPosition(value)) => {
                 // The vectors of all masks, as rows.
                 let hint = format!("{}/rows", self.node(outlet).name);
-                let value = self.patch.transpose(&hint, value, &[0, 2, 3, 1]);
+                let (batch, channel) = self.vector(outlet)?;
+                let order = if batch < channel { [0, 2, 3, 1] } else { [1, 0, 2, 3] };
+                let value = self.patch.transpose(&hint, value, &order);
                 let sizes = self.dense_sizes(outlet)?;
                 self.patch.reshape(&hint, value, &sizes)
             }
@@ -180,6 +215,9 @@ impl Lowering<'_, '_> {
             return Err("the batch is not its first axis".to_owned());
         }
         let element = node.outputs[outlet.slot].fact.element;
+        if !element.is_float() {
+            return Err("its elements are no real numbers, which a mask could weigh".to_owned());
+        }
         let (k, sizes) = (self.k(), self.dense_sizes(outlet)?);
         let map = self.patch.unsqueeze(&hint, outlet, &[1]);
         let masks = self.patch.identity("masks", &k, element);
@@ -251,6 +289,12 @@ impl Lowering<'_, '_> {
                     if whole < 2 || at + back == whole {
                         return Err("it multiplies along the batch".to_owned());
                     }
+                    // Leading axes line up from the right; a row or column stays what it is.
+                    let kept = if i == 0 { rank - 2 } else { rank - 1 };
+                    let lands = if at + 2 < whole { at + rank - whole } else { kept };
+                    if lands != batch {
+                        return Err("its operands have the batch on different axes".to_owned());
+                    }
                     self.dense(*input)?
                 }
                 // An operand without a batch serves all copies; one with a batch is repeated.
@@ -296,12 +340,12 @@ impl Lowering<'_, '_> {
         let one = Size::Fixed(1);
         if sizes[axis] == one {
             // The same for every row.
-            let rows = atoms.get(at).map_or(one.clone(), |atom| match atom.size {
-                Dim::Fixed(n) => Size::Fixed(n),
+            let rows = match atoms[at].size {
+                Dim::Fixed(n) => Size::product([outer, Size::Fixed(n), inner]),
                 Dim::Dynamic => self.original_sizes(like)[batch].clone(),
-            });
+            };
             let mut repeats = vec![one; sizes.len()];
-            repeats[axis] = Size::product([outer, rows, inner, k]);
+            repeats[axis] = Size::product([rows, k]);
             return Ok(self.patch.tile(&hint, outlet, &repeats));
         }
         // [.., outer, N, 1, inner, ..] repeated K times in the place of the 1.
@@ -378,19 +422,5 @@ impl Lowering<'_, '_> {
         let end = self.patch.integers(&format!("{}/end", node.name), &end);
         let stride = self.patch.integers(&format!("{}/stride", node.name), &stride);
         Ok(vec![self.patch.add(&node.name, op, vec![x, begin, end, stride], facts)])
-    }
-
-    /// Operations without a description of their axes that are known to treat the batch as such.
-    fn dense_opaque(&mut self, id: NodeId, node: &Node, batch: usize) -> Result<Vec<OutletId>, Why> {
-        match node.op.kind.as_str() {
-            "Broadcast" => {
-                self.only_first(node)?;
-                let x = self.dense(node.inputs[0])?;
-                let sizes = self.dense_sizes(OutletId::new(id, 0))?;
-                Ok(vec![self.patch.broadcast_to(&node.name, x, &sizes)])
-            }
-            _ if batch == 0 => self.dense_first(id, node),
-            _ => Err("its batch is not the first axis".to_owned()),
-        }
     }
 }

@@ -239,6 +239,16 @@ impl<'p, 'm> Lowering<'p, 'm> {
             // Once there are copies, every cheaper operand is copied as well.
             _ => return None,
         };
+        // A rule that speaks of the first output only must not leave another one looking unmasked.
+        let read = |slot: usize| {
+            let outlet = OutletId::new(id, slot);
+            let users = self.model().graph().users(id).iter();
+            users.copied().any(|user| self.model().node(user).inputs.contains(&outlet))
+        };
+        let tried = tried.and_then(|forms| match (forms.len()..node.outputs.len()).any(read) {
+            true => Err("a further output of it is read".to_owned()),
+            false => Ok(forms),
+        });
         tried.map_err(|reason| *why = Some(reason)).ok()
     }
 

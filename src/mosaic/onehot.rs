@@ -5,7 +5,7 @@
 //! gives one vector for each k.
 
 use super::{Form, Lowering, Rest, Why, shrunk};
-use crate::analysis::Role;
+use crate::analysis::{Atom, Role};
 use crate::graph::{Fact, Node, NodeId, OutletId, Size};
 use crate::ir::Dim;
 use crate::ops::{Action, Extent, Window, WindowKind, Zero};
@@ -21,6 +21,7 @@ impl Lowering<'_, '_> {
                     Some(Rest::Zero) if *zero == Zero::Kept => self.one(id, Rest::Zero),
                     _ => {
                         let rest = self.full_rest(first)?;
+                        self.plain_parameters(node)?;
                         self.clone_rest(id, node, rest)
                     }
                 }
@@ -97,6 +98,7 @@ impl Lowering<'_, '_> {
         let axes = self.labels.get(outlet).ok_or("which of its axes are height and width is lost here")?;
         let positional = axes.positional();
         let mut count = Some(1usize);
+        let mut atoms: Vec<Atom> = Vec::new();
         for &axis in &positional {
             let entry = &axes.0[axis];
             if entry.prefix > 0
@@ -107,6 +109,18 @@ impl Lowering<'_, '_> {
             for atom in &entry.atoms {
                 count = count.and_then(|count: usize| count.checked_mul(atom.size.fixed()?));
             }
+            atoms.extend(&entry.atoms);
+        }
+        // Rows before columns, each from its coarsest part to its finest: position k is where it was.
+        let in_order = atoms.windows(2).all(|pair| match (pair[0].role, pair[1].role) {
+            (Role::Height, Role::Width) => true,
+            (a, b) if a == b => {
+                pair[1].size.fixed().and_then(|size| size.checked_mul(pair[1].stride)) == Some(pair[0].stride)
+            }
+            _ => false,
+        });
+        if !in_order {
+            return Err("its positions are not in the order of the target's".to_owned());
         }
         match (count, self.k().dim()) {
             _ if positional.is_empty() => Err("height and width are lost here".to_owned()),
@@ -136,6 +150,16 @@ impl Lowering<'_, '_> {
         match node.inputs.iter().skip(1).any(|input| self.form(*input).is_some()) {
             true => Err("a parameter of it depends on the masked features".to_owned()),
             false => Ok(()),
+        }
+    }
+
+    /// Checks that every parameter of a function is one number: which axis others belong to (the slope
+    /// of a `PRelu`) depends on the extents of the data.
+    pub(super) fn plain_parameters(&self, node: &Node) -> Result<(), Why> {
+        let plain = |input: &OutletId| self.patch.fact(*input).shape.iter().all(|dim| dim.is_one());
+        match node.inputs.iter().skip(1).all(plain) {
+            true => Ok(()),
+            false => Err("it has a parameter for each channel".to_owned()),
         }
     }
 
@@ -212,9 +236,9 @@ impl Lowering<'_, '_> {
         let mut inputs = Vec::new();
         for input in &node.inputs {
             inputs.push(match self.rest(*input) {
-                Some(Rest::Value(value)) => value,
                 // FakeQuantize, for one, wants its data in full.
-                Some(Rest::Zero) if zero == Zero::Lost => self.full_rest(*input)?,
+                Some(_) if zero == Zero::Lost => self.full_rest(*input)?,
+                Some(Rest::Value(value)) => value,
                 Some(Rest::Zero) => {
                     let element = self.patch.fact(*input).element;
                     self.patch.float("zero", element, 0.0)
@@ -238,6 +262,11 @@ impl Lowering<'_, '_> {
     fn concat(&mut self, id: NodeId, node: &Node, axis: usize) -> Result<Vec<Form>, Why> {
         let out = OutletId::new(id, 0);
         self.apart(out, &[axis])?;
+        for input in node.inputs.iter().filter(|input| self.form(**input).is_some()) {
+            if self.positions(*input)? != self.positions(out)? {
+                return Err("its operands have their positions on different axes".to_owned());
+            }
+        }
         if node.inputs.iter().all(|input| self.rest(*input) == Some(Rest::Zero)) {
             return self.one(id, Rest::Zero);
         }

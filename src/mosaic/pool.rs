@@ -101,6 +101,9 @@ impl Lowering<'_, '_> {
         positions: &[usize],
     ) -> Result<OutletId, Why> {
         let element = self.patch.fact(map).element;
+        if !element.is_float() {
+            return Err("it pools what are no real numbers".to_owned());
+        }
         let rest = self.rest(map).unwrap_or(Rest::Zero);
         let k = self.k();
         let uniform = match rest {
@@ -123,6 +126,7 @@ impl Lowering<'_, '_> {
                     let others = self.patch.binary(&format!("{hint}/rest"), "Subtract", all, rest);
                     self.patch.binary(hint, "Add", map, others)
                 } else {
+                    let rest = self.at_every_position(hint, map, rest, positions);
                     let all = self.patch.reduce(&format!("{hint}/rest"), "ReduceSum", rest, positions, true);
                     let difference = self.patch.binary(hint, "Subtract", map, rest);
                     self.patch.binary(hint, "Add", difference, all)
@@ -139,6 +143,28 @@ impl Lowering<'_, '_> {
             }
             _ => return Err("no rule for this reduction of a one-hot mosaic".to_owned()),
         })
+    }
+
+    /// A rest with all axes of the map and all of its positions, where it differs along some of them.
+    fn at_every_position(
+        &mut self,
+        hint: &str,
+        map: OutletId,
+        rest: OutletId,
+        positions: &[usize],
+    ) -> OutletId {
+        let hint = format!("{hint}/rest");
+        let rank = self.patch.fact(map).rank();
+        let missing: Vec<usize> = (0..rank - self.patch.fact(rest).rank()).collect();
+        let rest = if missing.is_empty() { rest } else { self.patch.unsqueeze(&hint, rest, &missing) };
+        let full = self.patch.sizes(map);
+        let mut sizes = self.patch.sizes(rest);
+        let mut whole = true;
+        for axis in positions {
+            whole &= !self.patch.fact(rest).shape[*axis].is_one() || full[*axis] == Size::Fixed(1);
+            sizes[*axis] = full[*axis].clone();
+        }
+        if whole { rest } else { self.patch.broadcast_to(&hint, rest, &sizes) }
     }
 
     fn over_k(&mut self, hint: &str, value: OutletId, k: &Size, element: ElementType) -> OutletId {

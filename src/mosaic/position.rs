@@ -5,7 +5,7 @@
 
 use super::{Form, Lowering, Why};
 use crate::graph::{Fact, Node, NodeId, OutletId, Size};
-use crate::ops::{Action, Extent, Window, WindowKind};
+use crate::ops::{Action, Extent, Reduction, Window, WindowKind};
 
 impl Lowering<'_, '_> {
     pub(super) fn position_node(
@@ -22,11 +22,7 @@ impl Lowering<'_, '_> {
                 self.only_first(node)?;
                 let x = self.at_positions(first)?;
                 let inputs = std::iter::once(x).chain(node.inputs.iter().skip(1).copied());
-                let plain = node.inputs.iter().skip(1).all(|input| self.patch.fact(*input).rank() == 0);
-                // A slope for each channel belongs to axis 1 in either layout.
-                if !plain && channel != 1 {
-                    return Err("it has a parameter for each channel".to_owned());
-                }
+                self.plain_parameters(node)?;
                 self.position_clone(node, inputs.collect(), x)
             }
             Action::Within { axes, .. }
@@ -38,6 +34,9 @@ impl Lowering<'_, '_> {
                 let x = self.at_positions(first)?;
                 let fact = self.patch.fact(x).clone();
                 self.patch.add(&node.name, node.op.clone().replacing("axis", 1), vec![x], vec![fact])
+            }
+            Action::Reduce { reduction: Reduction::Other, .. } => {
+                return Err("no rule for this reduction on values per position".to_owned());
             }
             Action::Reduce { axes, .. } => {
                 let shape = &self.patch.fact(first).shape;
@@ -163,8 +162,9 @@ impl Lowering<'_, '_> {
             (_, Extent::Point | Extent::Whole) if channel == 1 && node.outputs[0].fact.rank() == 4 => {
                 let mut fact = self.patch.fact(x).clone();
                 fact.shape[1] = node.outputs[0].fact.shape[1];
-                let inputs = vec![x, node.inputs[1]];
-                Ok(self.patch.add(&node.name, node.op.clone(), inputs, vec![fact]))
+                // A stride means nothing on one position, but here it would skip some.
+                let op = node.op.clone().replacing("strides", "1, 1").replacing("dilations", "1, 1");
+                Ok(self.patch.add(&node.name, op, vec![x, node.inputs[1]], vec![fact]))
             }
             _ => Err("its kernel is larger than one position".to_owned()),
         }

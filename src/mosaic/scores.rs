@@ -69,13 +69,28 @@ impl Lowering<'_, '_> {
         match self.form(logits.outlet).cloned() {
             Some(Form::PerPosition(outlet)) => Ok(Scores { outlet, order: Order::Map }),
             Some(Form::Dense(rows)) => {
-                let sizes = self.original_sizes(logits.outlet);
-                let sizes = [sizes[logits.batch].clone(), self.k(), sizes[logits.class].clone()];
-                let outlet = self.patch.reshape("scores", rows, &sizes);
+                let outlet = self.rows_of_samples("scores", logits.outlet, rows, logits.batch, logits.class);
                 Ok(Scores { outlet, order: Order::PositionsFirst })
             }
             _ => Err("the logits do not depend on any position".to_owned()),
         }
+    }
+
+    /// The copies of a vector as `[N,K,C]`, whichever of batch and channels comes first in the original.
+    fn rows_of_samples(
+        &mut self,
+        hint: &str,
+        outlet: OutletId,
+        copies: OutletId,
+        batch: usize,
+        channel: usize,
+    ) -> OutletId {
+        let others = (0..self.patch.fact(copies).rank()).filter(|axis| *axis != batch && *axis != channel);
+        let order: Vec<usize> = [batch, channel].into_iter().chain(others).collect();
+        let sizes = self.original_sizes(outlet);
+        let sizes = [sizes[batch].clone(), self.k(), sizes[channel].clone()];
+        let copies = if batch < channel { copies } else { self.patch.transpose(hint, copies, &order) };
+        self.patch.reshape(hint, copies, &sizes)
     }
 
     fn classes_first(&mut self, scores: Scores) -> OutletId {
@@ -161,12 +176,16 @@ impl Lowering<'_, '_> {
                 let mut inputs = Vec::new();
                 for input in &node.inputs {
                     inputs.push(match self.form(*input) {
-                        Some(_)
-                            if self.vector(*input)?.1 + rank == class + self.patch.fact(*input).rank() =>
-                        {
+                        Some(_) => {
+                            let (_, own) = self.vector(*input)?;
+                            let fact = self.patch.fact(*input);
+                            // A score that counts for all classes has no row of its own for each.
+                            let same = fact.shape[own] == node.outputs[0].fact.shape[class];
+                            if !same || own + rank != class + fact.rank() {
+                                return Err("its operands do not have the same classes".to_owned());
+                            }
                             self.selected(*input, selection, seen)?
                         }
-                        Some(_) => return Err("its operands have their classes on different axes".to_owned()),
                         None => self.beside_selected(&hint, *input, rank, class, selection)?,
                     });
                 }
@@ -233,9 +252,8 @@ impl Lowering<'_, '_> {
             }
             Some(Form::Dense(value)) => {
                 let (batch, channel) = self.vector(x)?;
-                let sizes = self.original_sizes(x);
-                let sizes = [sizes[batch].clone(), self.k(), sizes[channel].clone()];
-                (self.patch.reshape(&format!("{hint}/features"), value, &sizes), true)
+                let hint = format!("{hint}/features");
+                (self.rows_of_samples(&hint, x, value, batch, channel), true)
             }
             _ => return Err("it still has positions".to_owned()),
         };

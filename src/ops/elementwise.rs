@@ -18,8 +18,10 @@ pub(super) fn action(model: &Model, node: &Node) -> Option<Action> {
                 bound("min").is_some_and(|min| min <= 0.0) && bound("max").is_some_and(|max| max >= 0.0);
             Action::Pointwise(if around_zero { Zero::Kept } else { Zero::Lost })
         }
-        "Acos" | "Acosh" | "BatchNormInference" | "Cos" | "Cosh" | "Exp" | "HSigmoid" | "HardSigmoid"
-        | "Log" | "LogicalNot" | "Sigmoid" | "SoftPlus" => Action::Pointwise(Zero::Lost),
+        "Acos" | "Acosh" | "Cos" | "Cosh" | "Exp" | "HSigmoid" | "HardSigmoid" | "Log" | "LogicalNot"
+        | "Sigmoid" | "SoftPlus" => Action::Pointwise(Zero::Lost),
+        // The first set has the data third.
+        "BatchNormInference" if node.op.opset != "opset1" => Action::Pointwise(Zero::Lost),
         "Add" | "Subtract" | "Maximum" | "Minimum" | "SquaredDifference" => {
             Action::Elementwise(Zero::AllZero)
         }

@@ -34,12 +34,13 @@ pub(super) fn action(model: &Model, node: &Node, rank: usize) -> Option<Action> 
         }
         "Roll" => Some(Action::Resample { axes: axes(&input_integers(model, node, 2)?, rank)? }),
         "Interpolate" => {
-            let listed = match node.op.opset.as_str() {
-                "opset1" => node.op.integers("axes"),
-                "opset11" => input_integers(model, node, 2),
-                _ => input_integers(model, node, 3),
+            let (listed, given) = match node.op.opset.as_str() {
+                "opset1" => (node.op.integers("axes"), true),
+                "opset11" => (input_integers(model, node, 2), node.inputs.len() > 2),
+                _ => (input_integers(model, node, 3), node.inputs.len() > 3),
             };
-            let axes = listed.map_or_else(|| Some((2..rank).collect()), |list| axes(&list, rank))?;
+            let all = || (0..rank).collect();
+            let axes = if given { axes(&listed?, rank)? } else { all() };
             Some(Action::Resample { axes })
         }
         _ => None,
@@ -131,7 +132,7 @@ fn strided_slice(model: &Model, node: &Node, rank: usize) -> Option<Action> {
         let begin = if mask("begin_mask", axis) { 0 } else { first };
         let end = if mask("end_mask", axis) { i64::MAX } else { *ends.get(axis)? };
         if mask("shrink_axis_mask", axis) {
-            let mut pick = range(size, axis, first, i64::MAX, 1)?;
+            let mut pick = range(size, axis, begin, i64::MAX, 1)?;
             (pick.drops, pick.to_end) = (true, false);
             picks.push(pick);
             continue;

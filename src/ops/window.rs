@@ -66,10 +66,11 @@ pub(super) fn action(model: &Model, node: &Node, rank: usize) -> Option<Action> 
         }
     };
     let strides = node.op.integers("strides").is_none_or(|strides| strides.iter().all(|stride| *stride == 1));
+    let close = node.op.integers("dilations").is_none_or(|list| list.iter().all(|dilation| *dilation == 1));
     let single = output.iter().all(|dim| dim.is_one());
     let extent = if !adaptive && kernel.iter().all(|dim| dim.is_one()) && strides && pads {
         Extent::Point
-    } else if single && kernel == input && (pads || adaptive) {
+    } else if single && kernel == input && close && (pads || adaptive) {
         Extent::Whole
     } else {
         Extent::Local

@@ -206,3 +206,43 @@ fn the_command_line_tools_agree() {
     assert_eq!(report["outcome"], "passed");
     shapes_agree(folder.path());
 }
+
+/// Heads that are legal but unusual, made by `tests/heads.py`: a rule that is nearly right fails here.
+#[test]
+fn unusual_heads() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output =
+        Command::new(python()).arg(root().join("tests/heads.py")).arg(folder.path()).output().unwrap();
+    let (status, out, err) = outcome(&output);
+    assert_eq!(status, 0, "{out}{err}");
+    let branches = tempfile::tempdir().unwrap();
+    let names: Vec<String> =
+        common::listing(folder.path()).into_iter().filter(|n| n.ends_with(".xml")).collect();
+    assert!(names.len() > 20, "heads are missing");
+    for name in names {
+        let model = Model::read(&folder.path().join(&name), None).unwrap();
+        for strategy in [Strategy::Auto, Strategy::Dense] {
+            for classes in [Classes::All, Classes::Listed(vec![3, 1]), Classes::Top(2)] {
+                let label = format!("{}_{strategy:?}_{classes:?}.xml", name.trim_end_matches(".xml"));
+                let options = Options {
+                    target_layer: Some("features".to_owned()),
+                    scaling: false,
+                    saliency_type: FLOAT,
+                    strategy,
+                    classes,
+                    ..Options::default()
+                };
+                match insert(&model, &options) {
+                    Ok(Outcome::Inserted(insertion)) => {
+                        verified(&insertion, &model, &branches.path().join(label));
+                    }
+                    other => panic!("{label}: {other:?}"),
+                }
+            }
+        }
+    }
+    shapes_agree(branches.path());
+}

@@ -1,5 +1,8 @@
 //! Checks a model that xai-insert wrote against the model that it was made from.
 
+// Documentation of arguments is their help text, where brackets are no links.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;

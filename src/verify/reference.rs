@@ -10,6 +10,7 @@ use super::record::{Definition, Method};
 use crate::Model;
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, OutletId};
+use crate::ir::ElementType;
 use crate::runtime::{Runtime, Session, Tensor};
 
 /// Difference between the logits of the original and of its head, as a share of the largest.
@@ -37,6 +38,8 @@ pub(super) struct Expected {
     pub(super) geometry: Geometry,
     /// The target's values, row-major in its own layout.
     pub(super) features: Vec<f64>,
+    /// How much coarser than single precision the features are, which the runtime rounds on handing them out.
+    pub(super) coarseness: f64,
     /// Logits of the original `[images, classes]`; empty where the method has none.
     pub(super) logits: Vec<f64>,
     /// Classes; 1 where the method has none.
@@ -90,16 +93,21 @@ impl<'a> Reference<'a> {
             .fit(target.shape(), self.definition.grid)
             .map_err(|message| Error::Usage(format!("the record's target: {message}")))?;
         let features = target.values()?;
+        let coarseness = match target.element() {
+            ElementType::F16 => 100.0,
+            ElementType::BF16 => 800.0,
+            _ => 1.0,
+        };
         if self.head.is_none() {
             let maps = channel_mean(&geometry, &features);
-            return Ok(Expected { geometry, features, logits: Vec::new(), classes: 1, maps });
+            return Ok(Expected { geometry, features, coarseness, logits: Vec::new(), classes: 1, maps });
         }
         let logits = values.next().ok_or_else(missing)?.values()?;
         let classes = logits.len() / geometry.batch.max(1);
         let mut inputs = vec![target];
         inputs.extend(values);
         let maps = self.masked(runtime, &geometry, inputs, &logits)?;
-        Ok(Expected { geometry, features, logits, classes, maps })
+        Ok(Expected { geometry, features, coarseness, logits, classes, maps })
     }
 
     /// The values of `wanted`, of which model inputs are known already.

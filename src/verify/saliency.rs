@@ -52,7 +52,7 @@ pub(super) fn compare_maps(
         let best = candidates.iter().enumerate().map(|(rank, &class)| {
             let start = (image * expected.classes + class) * positions;
             let map = &expected.maps[start..start + positions];
-            let scale = if encoding.scaled { magnitude(map) } else { overall };
+            let scale = expected.coarseness * if encoding.scaled { magnitude(map) } else { overall };
             (rank, class, compare::compare(map, found, scale, encoding))
         });
         let best = best.min_by(|(_, _, a), (_, _, b)| a.use_of_allowance().total_cmp(&b.use_of_allowance()));
@@ -175,6 +175,7 @@ mod tests {
     fn expected(classes: usize, logits: &[f64], maps: &[f64]) -> Expected {
         let geometry = Layout::parse("N,C,H,W").unwrap().fit(&[1, 2, 1, 2], None).unwrap();
         Expected {
+            coarseness: 1.0,
             geometry,
             features: vec![1.0, 2.0, 3.0, 5.0],
             logits: logits.to_vec(),

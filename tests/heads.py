@@ -235,6 +235,15 @@ def two_pools():
 
 
 @head
+def stacked_classifiers():
+    """Scores of two classifiers on a new first axis: with a batch of 1 it looks like the batch."""
+    image, x = trunk()
+    pooled = mean(x)
+    parts = [op.unsqueeze(linear(y), integers(0)) for y in (pooled, op.tanh(pooled))]
+    return image, op.reduce_sum(op.concat(parts, 0), integers([0]), False)
+
+
+@head
 def squeeze_and_excite():
     image, x = trunk(batch=2)
     gate = op.sigmoid(pointwise(mean(x, True)))

@@ -3,7 +3,7 @@
 use super::axes::{Atom, Axes, Axis, Role};
 use super::regroup::regroup;
 use crate::graph::{Graph, Node, NodeId, OutletId};
-use crate::ir::Dim;
+use crate::ir::{Dim, resolve_axis};
 use crate::model::Model;
 use crate::ops::{Action, Extent, Pick, WindowKind, action};
 
@@ -89,7 +89,10 @@ impl Labels {
                 let input = self.get(first)?;
                 Some(Axes(order.iter().map(|axis| input.0.get(*axis).cloned()).collect::<Option<_>>()?))
             }
-            Action::Reshape => regroup(self.get(first)?, out),
+            Action::Reshape => {
+                let input = self.get(first)?;
+                inserted_or_removed(model, node, input, out.len()).or_else(|| regroup(input, out))
+            }
             Action::Pick(parts) => self.pick(first, parts.get(slot)?, out),
             Action::Concat { axis } => self.concat(graph, node, *axis, out),
             Action::ShapeOf | Action::Opaque => None,
@@ -282,4 +285,29 @@ fn parameter(outlet: OutletId, shape: &[Dim]) -> Option<Axes> {
         }
     }
     Some(Axes(axes))
+}
+
+/// Labels after an Unsqueeze or Squeeze whose axes are known. With a batch of 1 a mere comparison of
+/// extents could not tell the batch from a new axis beside it.
+fn inserted_or_removed(model: &Model, node: &Node, input: &Axes, rank: usize) -> Option<Axes> {
+    let unsqueeze = match node.op.kind.as_str() {
+        "Unsqueeze" => true,
+        "Squeeze" => false,
+        _ => return None,
+    };
+    let listed = model.integers(*node.inputs.get(1)?)?;
+    let around = if unsqueeze { rank } else { input.0.len() };
+    let places: Vec<usize> = listed.iter().map(|axis| resolve_axis(*axis, around)).collect::<Option<_>>()?;
+    if unsqueeze {
+        let mut rest = input.0.iter().cloned();
+        let axes = (0..rank)
+            .map(|i| if places.contains(&i) { Some(Axis::other(Dim::Fixed(1))) } else { rest.next() });
+        return Some(Axes(axes.collect::<Option<_>>()?)).filter(|_| rest.next().is_none());
+    }
+    // A batch that is squeezed away lives on in an axis that stays.
+    if places.iter().any(|place| input.0[*place].has(Role::Batch)) {
+        return None;
+    }
+    let kept = input.0.iter().enumerate().filter(|(i, _)| !places.contains(i));
+    Some(Axes(kept.map(|(_, axis)| axis.clone()).collect()))
 }

@@ -1,13 +1,16 @@
 //! The main job: a model in, a model with a saliency output out.
 
-use crate::analysis::{Candidate, Labels, Logits, Reason, Refusal, Target, candidates};
+use crate::analysis::{Candidate, Labels, Logits, Reason, Refusal};
+use crate::choice::{Choice, choices};
 use crate::error::{Error, Result};
 use crate::graph::{Dump, Finished, Patch};
 use crate::ir::{Destination, Dim, PendingFile, Splice, marker};
 use crate::methods::{Branch, Method, SaliencyType, Wish, build, feature_vector};
 use crate::model::Model;
-use crate::mosaic::{Classes, Strategy};
-use crate::report::{AddedReport, LoweringReport, OutputReport, Report, TargetReport, TensorReport};
+use crate::mosaic::{Classes, Kernel, Strategy, sink};
+use crate::report::{
+    AddedReport, LoweringReport, MaskReport, OutputReport, Report, TargetReport, TensorReport,
+};
 
 /// What is to be inserted, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,12 @@ pub struct Options {
     pub output: Option<String>,
     /// The target, by layer or tensor name; `None` finds it.
     pub target_layer: Option<String>,
+    /// ViTReciproCAM: the target is the input of this attention block, counted from the end; 1 is the last.
+    pub block: usize,
+    /// ViTReciproCAM: what a mask keeps around its position.
+    pub kernel: Kernel,
+    /// ViTReciproCAM: whether class tokens are kept too.
+    pub class_token: bool,
     /// Classes that get a map.
     pub classes: Classes,
     /// Whether each map is scaled to 0..255: `255 (s - min) / (max - min + 1e-12)`. Needed for u8.
@@ -46,6 +55,9 @@ impl Default for Options {
             method: None,
             output: None,
             target_layer: None,
+            block: 1,
+            kernel: Kernel::default(),
+            class_token: true,
             classes: Classes::All,
             scaling: true,
             saliency_type: SaliencyType::U8,
@@ -126,7 +138,6 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
     if let Some(output) = already_there(model, options)? {
         return Ok(Outcome::AlreadyThere { output });
     }
-    let method = options.method.unwrap_or(Method::ReciproCam);
     let labels = Labels::new(model);
     let (found, mut reasons) = Logits::find(model, &labels, options.output.as_deref())?;
     let mut notes = Vec::new();
@@ -141,28 +152,36 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
         let note = "OpenVINO presents outputs of IR version 10 as f32; the map holds the same numbers";
         notes.push(note.to_owned());
     }
+    let mut tried = Vec::new();
     for logits in &found {
         check_classes(&options.classes, logits)?;
-        let candidates = candidates(model, &labels, logits, options.target_layer.as_deref())?;
-        let (candidate, target) = match choose(&candidates) {
-            Ok(chosen) => chosen,
-            Err(reason) => {
-                let named = candidates.first().filter(|_| options.target_layer.is_some());
-                reasons.push((subject(logits, named), reason));
-                continue;
+        let choices = choices(model, &labels, logits, options)?;
+        for refused in choices.refused {
+            tried.push(refused.method);
+            reasons.push((subject(logits, refused.candidate.as_ref()), refused.reason));
+        }
+        for choice in choices.fitting {
+            tried.push(choice.method);
+            let candidate = choice.candidate.clone();
+            let plan = Plan { model, options, labels: &labels, logits, choice };
+            match plan.build() {
+                Ok((patch, branch)) => {
+                    let patch = patch?;
+                    if plan.choice.block.is_none() {
+                        notes.extend(passed_over(&choices.looked, &candidate));
+                    }
+                    return plan.finish(patch, branch, notes);
+                }
+                Err(reason) => reasons.push((subject(logits, Some(&candidate)), reason)),
             }
-        };
-        let plan = Plan { model, options, method, labels: &labels, logits, candidate, target };
-        let mut patch = Patch::new(model);
-        match build(method, &mut patch, &plan.wish()) {
-            Ok(branch) => {
-                notes.extend(passed_over(&candidates, candidate));
-                return plan.finish(patch, branch, notes);
-            }
-            Err(reason) => reasons.push((subject(logits, Some(candidate)), reason)),
         }
     }
-    Err(Error::Refused(Box::new(Refusal { wanted: method.title().to_owned(), reasons })))
+    tried.dedup();
+    let wanted = match (&tried[..], options.method) {
+        ([], method) => method.unwrap_or(Method::ReciproCam).title().to_owned(),
+        (tried, _) => tried.iter().map(|method| method.title()).collect::<Vec<_>>().join(" and no "),
+    };
+    Err(Error::Refused(Box::new(Refusal { wanted, reasons })))
 }
 
 /// All values that were considered as target for the first output that can be explained, and which
@@ -176,8 +195,15 @@ pub fn list_targets(model: &Model, options: &Options) -> Result<(Vec<Candidate>,
     let Some(logits) = found.first() else {
         return Err(Error::Refused(Box::new(Refusal { wanted: "target".to_owned(), reasons })));
     };
-    let candidates = candidates(model, &labels, logits, options.target_layer.as_deref())?;
-    let taken = candidates.iter().position(|candidate| candidate.layout.is_ok());
+    let choices = choices(model, &labels, logits, options)?;
+    let mut candidates = choices.looked;
+    let taken = choices.fitting.first().map(|choice| {
+        let taken = &choice.candidate;
+        candidates.iter().position(|candidate| candidate.outlet == taken.outlet).unwrap_or_else(|| {
+            candidates.insert(0, taken.clone());
+            0
+        })
+    });
     Ok((candidates, taken))
 }
 
@@ -234,23 +260,9 @@ fn check_classes(classes: &Classes, logits: &Logits) -> Result<()> {
     Err(Error::Usage(format!("--targets asks for {message}")))
 }
 
-/// The first candidate that is a feature map.
-fn choose(candidates: &[Candidate]) -> std::result::Result<(&Candidate, Target), Reason> {
-    for candidate in candidates {
-        if let Ok(layout) = &candidate.layout {
-            return Ok((candidate, Target { outlet: candidate.outlet, layout: layout.clone() }));
-        }
-    }
-    match candidates {
-        [] => Err(Reason::Constant),
-        [Candidate { layout: Err(reason), .. }] => Err(reason.clone()),
-        _ => Err(Reason::NothingSpatial { looked: candidates.len() }),
-    }
-}
-
 /// A note where a value closer to the logits might be a map, but its axes were not understood.
 fn passed_over(candidates: &[Candidate], chosen: &Candidate) -> Option<String> {
-    let closer = candidates.iter().take_while(|candidate| *candidate != chosen);
+    let closer = candidates.iter().take_while(|candidate| candidate.outlet != chosen.outlet);
     let mut maps = closer.filter(|candidate| {
         let many = candidate.fact.shape.iter().skip(1).filter(|dim| !dim.is_one()).count();
         candidate.cut && many > 1
@@ -266,35 +278,55 @@ fn passed_over(candidates: &[Candidate], chosen: &Candidate) -> Option<String> {
 struct Plan<'a, 'm> {
     model: &'m Model,
     options: &'a Options,
-    method: Method,
     labels: &'a Labels,
     logits: &'a Logits,
-    candidate: &'a Candidate,
-    target: Target,
+    choice: Choice,
 }
 
 impl<'m> Plan<'_, 'm> {
-    fn wish(&self) -> Wish<'_> {
-        Wish {
-            labels: self.labels,
-            logits: self.logits,
-            target: &self.target,
-            classes: &self.options.classes,
-            scaling: self.options.scaling,
-            saliency_type: self.options.saliency_type,
-            strategy: self.options.strategy,
-            budget: self.options.memory_budget,
-            name: &self.options.output_name,
+    /// Builds the branch, with the head narrowed to the tokens that are read.
+    fn build(&self) -> std::result::Result<(Result<Finished>, Branch), Reason> {
+        let (model, masked) = (self.model, self.choice.target.masked());
+        let narrow = match (self.options.strategy, self.choice.method) {
+            (Strategy::Dense, _) | (_, Method::ActivationMap) => None,
+            _ => sink(model, self.labels, &masked, self.logits),
+        };
+        match narrow {
+            Some((model, logits)) => self.build_on(&model, &Labels::new(&model), &logits),
+            None => self.build_on(model, self.labels, self.logits),
         }
     }
 
-    fn finish(&self, mut patch: Patch<'m>, branch: Branch, notes: Vec<String>) -> Result<Outcome<'m>> {
-        let mut outputs = vec![(self.options.output_name.clone(), branch.saliency)];
-        if self.options.feature_vector {
-            let vector = feature_vector(&mut patch, &self.target, FEATURE_VECTOR);
+    fn build_on(
+        &self,
+        model: &Model,
+        labels: &Labels,
+        logits: &Logits,
+    ) -> std::result::Result<(Result<Finished>, Branch), Reason> {
+        let (choice, options) = (&self.choice, self.options);
+        let wish = Wish {
+            labels,
+            logits,
+            target: &choice.target,
+            mask: choice.mask,
+            classes: &options.classes,
+            scaling: options.scaling,
+            saliency_type: options.saliency_type,
+            strategy: options.strategy,
+            budget: options.memory_budget,
+            name: &options.output_name,
+        };
+        let mut patch = Patch::new(model);
+        let branch = build(choice.method, &mut patch, &wish)?;
+        let mut outputs = vec![(options.output_name.clone(), branch.saliency)];
+        if options.feature_vector {
+            let vector = feature_vector(&mut patch, &choice.target, FEATURE_VECTOR);
             outputs.push((FEATURE_VECTOR.to_owned(), vector));
         }
-        let patch = patch.finish(&outputs)?;
+        Ok((patch.finish(&outputs), branch))
+    }
+
+    fn finish(&self, patch: Finished, branch: Branch, notes: Vec<String>) -> Result<Outcome<'m>> {
         let model = self.model;
         let mut report = self.report(&patch, branch, notes);
         let bin_bytes = model.weights().len();
@@ -307,8 +339,8 @@ impl<'m> Plan<'_, 'm> {
     }
 
     fn report(&self, patch: &Finished, branch: Branch, mut notes: Vec<String>) -> Report {
-        let layout = &self.target.layout;
-        let (classes, method) = (&self.options.classes, self.method);
+        let layout = &self.choice.target.layout;
+        let (classes, method) = (&self.options.classes, self.choice.method);
         let targets = match (classes, method) {
             (Classes::All, _) | (_, Method::ActivationMap) => "all".to_owned(),
             (Classes::Top(k), _) => format!("top{k}"),
@@ -319,7 +351,7 @@ impl<'m> Plan<'_, 'm> {
         }
         // The dearest form says what the branch costs.
         let used = |form: &&str| branch.steps.iter().any(|step| step.form == *form);
-        let mut form = ["Dense", "PerPosition", "OneHot"].into_iter().find(used);
+        let mut form = ["Dense", "PerPosition", "Weights", "Masked", "OneHot"].into_iter().find(used);
         if form.is_some() && self.options.strategy == Strategy::Dense {
             form = Some("Dense");
         }
@@ -329,18 +361,30 @@ impl<'m> Plan<'_, 'm> {
                 "extents are known only at inference, so --memory-budget could not be checked".to_owned(),
             );
         }
-        let outputs = patch.outputs.iter();
+        let (outputs, candidate) = (patch.outputs.iter(), &self.choice.candidate);
         Report {
             method,
+            mask: (method == Method::VitReciproCam).then_some(MaskReport {
+                kernel: self.choice.mask.kernel,
+                class_token: self.choice.mask.class_token,
+                block: self.choice.block,
+            }),
             explains: self.logits.output.clone(),
             logits: self.model.graph().label(self.logits.outlet),
             target: TargetReport {
-                layer: self.candidate.layer.clone(),
-                op: self.candidate.op.clone(),
-                tensor: TensorReport::new(&self.candidate.fact),
+                layer: candidate.layer.clone(),
+                op: candidate.op.clone(),
+                tensor: TensorReport::new(&candidate.fact),
                 layout: layout.to_string(),
                 grid: [layout.grid.0.dim().fixed(), layout.grid.1.dim().fixed()],
-                cut: self.candidate.cut,
+                cut: candidate.cut,
+                normed: self
+                    .choice
+                    .target
+                    .normed
+                    .iter()
+                    .map(|(outlet, _)| self.model.graph().label(*outlet))
+                    .collect(),
             },
             masks: layout.count().dim().fixed(),
             classes: self.logits.classes.fixed(),
@@ -372,9 +416,9 @@ impl<'m> Plan<'_, 'm> {
         let mut record = vec![
             ("tool", env!("CARGO_PKG_NAME").to_owned()),
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("method", self.method.name().to_owned()),
+            ("method", self.choice.method.name().to_owned()),
             ("target", target.layer.clone()),
-            ("target_slot", self.target.outlet.slot.to_string()),
+            ("target_slot", self.choice.target.outlet.slot.to_string()),
             ("layout", target.layout.clone()),
             ("grid", format!("{}x{}", extent(target.grid[0]), extent(target.grid[1]))),
             ("logits", self.model.node(logits.node).name.clone()),
@@ -384,13 +428,26 @@ impl<'m> Plan<'_, 'm> {
             ("saliency_type", saliency_type.to_owned()),
             ("output", self.options.output_name.clone()),
         ];
+        let mut record: Vec<(String, String)> =
+            record.drain(..).map(|(name, value)| (name.to_owned(), value)).collect();
+        if let Some(mask) = &report.mask {
+            record.push(("mask".to_owned(), mask.kernel.name().to_owned()));
+            record.push(("class_token".to_owned(), mask.class_token.to_string()));
+            record.extend(mask.block.map(|block| ("block".to_owned(), block.to_string())));
+            for (i, (outlet, layout)) in self.choice.target.normed.iter().enumerate() {
+                let name = format!("masked_{}", i + 1);
+                record.push((format!("{name}_slot"), outlet.slot.to_string()));
+                record.push((format!("{name}_layout"), layout.to_string()));
+                record.push((name, self.model.node(outlet.node).name.clone()));
+            }
+        }
         if self.options.feature_vector {
-            record.push(("feature_vector", FEATURE_VECTOR.to_owned()));
+            record.push(("feature_vector".to_owned(), FEATURE_VECTOR.to_owned()));
         }
         if let Some(form) = report.lowering.form {
-            record.push(("lowering", form.to_owned()));
+            record.push(("lowering".to_owned(), form.to_owned()));
         }
-        record.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        record
     }
 }
 

@@ -21,6 +21,7 @@
 //! into the original bytes. See `docs/architecture.md`.
 
 pub mod analysis;
+mod choice;
 pub mod error;
 pub mod graph;
 mod insert;
@@ -38,5 +39,5 @@ pub use insert::{FEATURE_VECTOR, Insertion, Options, Outcome, SALIENCY_MAP, inse
 pub use ir::{Destination, PendingFile};
 pub use methods::{Method, SaliencyType};
 pub use model::Model;
-pub use mosaic::{Classes, Strategy};
+pub use mosaic::{Classes, Kernel, Strategy};
 pub use report::Report;

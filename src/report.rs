@@ -8,13 +8,16 @@ use crate::error::Bytes;
 use crate::graph::Fact;
 use crate::ir::{Dim, ShapeDisplay};
 use crate::methods::{Method, SaliencyType};
-use crate::mosaic::{Step, Strategy};
+use crate::mosaic::{Kernel, Step, Strategy};
 
 /// What an insertion did. The field names are stable: scripts read the JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The method used.
     pub method: Method,
+    /// Its masks, where the method leaves a choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask: Option<MaskReport>,
     /// The model output that is explained.
     pub explains: String,
     /// The layer whose tensor holds the logits.
@@ -41,6 +44,18 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
+/// What a mask keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MaskReport {
+    /// Its weights around a position.
+    pub kernel: Kernel,
+    /// Whether tokens before the grid's are kept.
+    pub class_token: bool,
+    /// Which attention block's input is masked, counted from the end; absent where a layer was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<usize>,
+}
+
 /// The target of an insertion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TargetReport {
@@ -57,6 +72,9 @@ pub struct TargetReport {
     pub grid: [Option<usize>; 2],
     /// Whether every path from the inputs to the logits passes it.
     pub cut: bool,
+    /// Layers of norms of it that are masked alike instead of being computed from the masked target.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub normed: Vec<String>,
 }
 
 /// Type and shape of a tensor.
@@ -87,7 +105,8 @@ impl fmt::Display for TensorReport {
 pub struct LoweringReport {
     /// What was asked for.
     pub requested: Strategy,
-    /// The dearest form that was needed: `OneHot`, `PerPosition` or `Dense`; absent without a head.
+    /// The dearest form that was needed: `OneHot`, `Masked`, `PerPosition`, `Weights` (of an attention, one row
+    /// for each mask) or `Dense`; absent without a head.
     pub form: Option<&'static str>,
     /// Bytes of copied activations alive at one time for one batch, where known and not zero.
     pub dense_bytes: Option<u64>,
@@ -120,6 +139,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let target = &self.target;
         writeln!(f, "method   {}", self.method.title())?;
+        if let Some(mask) = self.mask {
+            let kept = if mask.class_token { "class tokens kept" } else { "class tokens blanked" };
+            write!(f, "masks    {}, {kept}", mask.kernel.name())?;
+            match mask.block {
+                Some(1) => writeln!(f, "; input of the last attention block")?,
+                Some(back) => writeln!(f, "; input of attention block {back} from the end")?,
+                None => writeln!(f)?,
+            }
+        }
         writeln!(f, "explains {} (logits: {})", self.explains, self.logits)?;
         writeln!(f, "target   {} ({}, {}, {})", target.layer, target.op, target.tensor, target.layout)?;
         if let Some(form) = self.lowering.form {

@@ -14,6 +14,8 @@ use crate::ops::{Action, WindowKind, Zero, action};
 pub struct Logits {
     /// The tensor.
     pub outlet: OutletId,
+    /// The tensor that the model itself computes them in; another one where the way to them was narrowed.
+    pub original: OutletId,
     /// Name of the model output that it leads to.
     pub output: String,
     /// Axis of the batch.
@@ -161,5 +163,13 @@ fn before_activation(
         ([class], _) | ([], [class, ..]) => *class,
         _ => return Err(reason()),
     };
-    Ok(Logits { outlet: logits, output: name, batch, class, classes: fact.shape[class], activated })
+    Ok(Logits {
+        outlet: logits,
+        original: logits,
+        output: name,
+        batch,
+        class,
+        classes: fact.shape[class],
+        activated,
+    })
 }

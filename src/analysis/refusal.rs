@@ -56,6 +56,8 @@ pub enum Reason {
     },
     /// The value does not reach the output.
     NotOnPath,
+    /// No attention works on positions.
+    NoAttention,
     /// Tokens before the grid's are among those of the target.
     ClassToken {
         /// How many.
@@ -102,10 +104,13 @@ impl fmt::Display for Reason {
             Self::UnknownGrid => f.write_str("the height and width of its token grid are not known"),
             Self::NotFloat { fact } => write!(f, "{fact} holds no real numbers"),
             Self::NotOnPath => f.write_str("it is the logits themselves, or does not reach them"),
+            Self::NoAttention => {
+                f.write_str("no attention on the way to it works on the positions of a grid")
+            }
             Self::ClassToken { prefix } => write!(
                 f,
                 "its tokens start with {prefix} that belong to no position (class token); \
-                 a one-hot mask would blank what the classifier reads"
+                 a one-hot mask would blank what the classifier reads; use --method vitreciprocam"
             ),
             Self::Operation { place, why } => write!(f, "{place}: {why}"),
             Self::Budget { needed, budget, place, why } => write!(

@@ -68,6 +68,15 @@ pub struct Target {
     pub outlet: OutletId,
     /// What its axes are.
     pub layout: Layout,
+    /// What norms make of it, where that is masked too instead of being computed from the masked value.
+    pub normed: Vec<(OutletId, Layout)>,
+}
+
+impl Target {
+    /// All values that are masked.
+    pub fn masked(&self) -> Vec<OutletId> {
+        std::iter::once(self.outlet).chain(self.normed.iter().map(|(outlet, _)| *outlet)).collect()
+    }
 }
 
 /// A value that was considered as target.
@@ -140,7 +149,7 @@ fn leaves_most(graph: &Graph, flow: &Flow, outlet: OutletId) -> bool {
 }
 
 /// Images are tensors of rank 3 and more; where there are any, other inputs are side information.
-fn sources(graph: &Graph) -> Vec<NodeId> {
+pub(super) fn sources(graph: &Graph) -> Vec<NodeId> {
     let all: Vec<NodeId> = graph.parameters().map(|(id, _)| id).collect();
     let pictures = graph.parameters().filter(|(_, node)| node.outputs.iter().any(|o| o.fact.rank() >= 3));
     let pictures: Vec<NodeId> = pictures.map(|(id, _)| id).collect();
@@ -160,7 +169,8 @@ fn read_outlets(graph: &Graph, flow: &Flow, id: NodeId, sink: OutletId) -> Vec<O
     outputs.filter(read).collect()
 }
 
-fn candidate(graph: &Graph, labels: &Labels, outlet: OutletId, cut: bool) -> Candidate {
+/// A value as a candidate; `cut` says whether all paths pass it.
+pub(crate) fn candidate(graph: &Graph, labels: &Labels, outlet: OutletId, cut: bool) -> Candidate {
     let node = graph.node(outlet.node);
     let fact = graph.fact(outlet);
     Candidate {

@@ -10,8 +10,8 @@ use clap::{Parser, ValueEnum};
 use xai_insert::analysis::Candidate;
 use xai_insert::report::TensorReport;
 use xai_insert::{
-    Classes, Destination, Error, Insertion, Method, Model, Options, Outcome, PendingFile, SaliencyType,
-    Strategy,
+    Classes, Destination, Error, Insertion, Kernel, Method, Model, Options, Outcome, PendingFile,
+    SaliencyType, Strategy,
 };
 
 /// Adds a saliency map output to vision models in OpenVINO IR.
@@ -45,7 +45,7 @@ struct Args {
     #[arg(long, conflicts_with_all = ["dump", "list_targets"])]
     remove: bool,
 
-    /// Saliency method; auto is reciprocam
+    /// Saliency method; auto is vitreciprocam where a class token is read behind the last attention, else reciprocam
     #[arg(long, value_enum, default_value_t = MethodArg::Auto, help_heading = "Branch")]
     method: MethodArg,
 
@@ -56,6 +56,24 @@ struct Args {
     /// Layer (or tensor) whose positions are masked, instead of the one that is found
     #[arg(long, value_name = "NAME", help_heading = "Branch")]
     target_layer: Option<String>,
+
+    /// vitreciprocam: mask the input of the K-th attention block from the end
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = 1,
+        conflicts_with = "target_layer",
+        help_heading = "Branch"
+    )]
+    block: usize,
+
+    /// vitreciprocam: what a mask keeps, the 3x3 positions around one with Gaussian weights or that one alone
+    #[arg(long, value_enum, default_value_t = MaskArg::Gaussian, help_heading = "Branch")]
+    mask: MaskArg,
+
+    /// vitreciprocam: blank class tokens (and registers) like everything else
+    #[arg(long, help_heading = "Branch")]
+    no_class_token: bool,
 
     /// Classes that get a map: all, topK (such as top5, the best of each image), or indices (281,282)
     #[arg(long, value_name = "all|topK|LIST", default_value = "all", value_parser = parse_targets, help_heading = "Branch")]
@@ -109,7 +127,14 @@ const AFTER_HELP: &str = "Exit status: 0 done (also where the model has the outp
 enum MethodArg {
     Auto,
     Reciprocam,
+    Vitreciprocam,
     Activationmap,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MaskArg {
+    Gaussian,
+    Single,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -168,10 +193,17 @@ impl Args {
             method: match self.method {
                 MethodArg::Auto => None,
                 MethodArg::Reciprocam => Some(Method::ReciproCam),
+                MethodArg::Vitreciprocam => Some(Method::VitReciproCam),
                 MethodArg::Activationmap => Some(Method::ActivationMap),
             },
             output: self.output.clone(),
             target_layer: self.target_layer.clone(),
+            block: self.block,
+            kernel: match self.mask {
+                MaskArg::Gaussian => Kernel::Gaussian,
+                MaskArg::Single => Kernel::Single,
+            },
+            class_token: !self.no_class_token,
             classes: self.targets.clone(),
             scaling: !self.no_scaling,
             saliency_type: match self.saliency_type {

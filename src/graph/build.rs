@@ -82,6 +82,12 @@ impl Patch<'_> {
         self.constant(hint, Fact::new(element, Shape::new()), Self::float_bytes(element, &[value]))
     }
 
+    /// A constant of real numbers, as many as `fact` asks for.
+    pub fn floats(&mut self, hint: &str, fact: Fact, values: &[f32]) -> OutletId {
+        let bytes = Self::float_bytes(fact.element, values);
+        self.constant(hint, fact, bytes)
+    }
+
     /// An elementwise operation `kind` of opset1 with one input, whose type and shape it keeps.
     pub fn unary(&mut self, hint: &str, kind: &str, x: OutletId) -> OutletId {
         let fact = self.fact(x).clone();
@@ -200,6 +206,51 @@ impl Patch<'_> {
         self.add(hint, Op::new("Unsqueeze", "opset1"), vec![x, axes], vec![Fact::new(fact.element, shape)])
     }
 
+    /// Takes axes of extent 1 away.
+    pub fn squeeze(&mut self, hint: &str, x: OutletId, axes: &[usize]) -> OutletId {
+        let fact = self.fact(x);
+        let kept = fact.shape.iter().enumerate().filter(|(axis, _)| !axes.contains(axis));
+        let fact = Fact::new(fact.element, kept.map(|(_, dim)| *dim).collect());
+        let axes: Vec<i64> = axes.iter().map(|axis| index(*axis)).collect();
+        let axes = self.integers(&format!("{hint}/axes"), &axes);
+        self.add(hint, Op::new("Squeeze", "opset1"), vec![x, axes], vec![fact])
+    }
+
+    /// Entries `start..end` of an axis, to its last one without an `end`.
+    pub fn slice(
+        &mut self,
+        hint: &str,
+        x: OutletId,
+        axis: usize,
+        start: usize,
+        end: Option<usize>,
+    ) -> OutletId {
+        let mut fact = self.fact(x).clone();
+        let rank = fact.rank();
+        fact.shape[axis] = match (end, fact.shape[axis]) {
+            (Some(end), Dim::Fixed(extent)) => Dim::Fixed(end.min(extent).saturating_sub(start)),
+            (Some(end), Dim::Dynamic) => Dim::Fixed(end.saturating_sub(start)),
+            (None, Dim::Fixed(extent)) => Dim::Fixed(extent.saturating_sub(start)),
+            (None, Dim::Dynamic) => Dim::Dynamic,
+        };
+        let list = |here: i32, elsewhere: i32| -> String {
+            let values = (0..rank).map(|i| if i == axis { here } else { elsewhere });
+            values.map(|value| value.to_string()).collect::<Vec<_>>().join(", ")
+        };
+        let op = Op::new("StridedSlice", "opset1")
+            .with("begin_mask", list(0, 1))
+            .with("end_mask", list(i32::from(end.is_none()), 1))
+            .with("new_axis_mask", list(0, 0))
+            .with("shrink_axis_mask", list(0, 0))
+            .with("ellipsis_mask", list(0, 0));
+        let at =
+            |value: usize| (0..rank).map(|i| if i == axis { index(value) } else { 0 }).collect::<Vec<i64>>();
+        let begin = self.integers(&format!("{hint}/begin"), &at(start));
+        let end = self.integers(&format!("{hint}/end"), &at(end.unwrap_or(0)));
+        let stride = self.integers(&format!("{hint}/stride"), &vec![1; rank]);
+        self.add(hint, op, vec![x, begin, end, stride], vec![fact])
+    }
+
     /// A 1-D i64 tensor of one element that holds an extent.
     pub fn size_tensor(&mut self, hint: &str, size: &Size) -> OutletId {
         match size {
@@ -293,21 +344,8 @@ impl Patch<'_> {
 
     /// The identity matrix `[size,size]`, as booleans or numbers of `element` type.
     pub fn identity(&mut self, hint: &str, size: &Size, element: ElementType) -> OutletId {
-        let start = self.integer(&format!("{hint}/start"), 0);
-        let step = self.integer(&format!("{hint}/step"), 1);
-        let stop = match size {
-            Size::Fixed(value) => self.integer(&format!("{hint}/stop"), index(*value)),
-            _ => {
-                let tensor = self.size_tensor(&format!("{hint}/stop"), size);
-                self.reshape(&format!("{hint}/stop"), tensor, &[])
-            }
-        };
-        let range = self.add(
-            &format!("{hint}/positions"),
-            Op::new("Range", "opset4").with("output_type", "i64"),
-            vec![start, stop, step],
-            vec![Fact::new(ElementType::I64, vec![size.dim()])],
-        );
+        let stop = self.size_scalar(&format!("{hint}/stop"), size);
+        let range = self.range(hint, size, ElementType::I64);
         let on = self.float(&format!("{hint}/on"), element, 1.0);
         let off = self.float(&format!("{hint}/off"), element, 0.0);
         self.add(
@@ -316,6 +354,27 @@ impl Patch<'_> {
             vec![range, stop, on, off],
             vec![Fact::new(element, vec![size.dim(), size.dim()])],
         )
+    }
+
+    /// An extent as an i64 scalar.
+    fn size_scalar(&mut self, hint: &str, size: &Size) -> OutletId {
+        match size {
+            Size::Fixed(value) => self.integer(hint, index(*value)),
+            _ => {
+                let tensor = self.size_tensor(hint, size);
+                self.reshape(hint, tensor, &[])
+            }
+        }
+    }
+
+    /// `0, 1, …, size - 1`.
+    pub fn range(&mut self, hint: &str, size: &Size, element: ElementType) -> OutletId {
+        let start = self.integer(&format!("{hint}/start"), 0);
+        let stop = self.size_scalar(&format!("{hint}/stop"), size);
+        let step = self.integer(&format!("{hint}/step"), 1);
+        let op = Op::new("Range", "opset4").with("output_type", element);
+        let fact = Fact::new(element, vec![size.dim()]);
+        self.add(&format!("{hint}/positions"), op, vec![start, stop, step], vec![fact])
     }
 
     /// `MatMul` of two tensors of rank 2 or more, with broadcasting over leading axes.

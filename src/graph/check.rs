@@ -9,10 +9,11 @@ use crate::ir::{ShapeDisplay, is_absurd};
 /// Checks that ids and names are unique, that every input exists and precedes its reader, and that no
 /// shape is absurd.
 pub(super) fn check(graph: &Graph, patch: &Finished) -> Result<()> {
-    let mut layers: HashSet<u64> = graph.nodes().map(|(_, node)| node.layer).collect();
-    let mut names: HashSet<&str> = graph.nodes().map(|(_, node)| node.name.as_str()).collect();
+    let in_file = || graph.nodes().take(graph.in_file());
+    let mut layers: HashSet<u64> = in_file().map(|(_, node)| node.layer).collect();
+    let mut names: HashSet<&str> = in_file().map(|(_, node)| node.name.as_str()).collect();
     let mut outlets: HashSet<OutletId> = HashSet::new();
-    for (id, node) in graph.nodes() {
+    for (id, node) in in_file() {
         outlets.extend((0..node.outputs.len()).map(|slot| OutletId::new(id, slot)));
     }
     for (id, node) in &patch.nodes {

@@ -146,6 +146,8 @@ pub struct Node {
     pub has_body: bool,
     /// Names of the model output that a Result stands for, where the file gives it names of its own.
     pub output_names: Vec<String>,
+    /// Contents of a Const that no file holds yet, little endian.
+    pub contents: Option<Vec<u8>>,
 }
 
 impl Node {
@@ -161,6 +163,7 @@ pub struct Graph {
     nodes: Vec<Node>,
     order: Vec<NodeId>,
     users: Vec<Vec<NodeId>>,
+    in_file: usize,
 }
 
 impl Graph {
@@ -210,7 +213,28 @@ impl Graph {
                 users[input.node.0].push(NodeId(i));
             }
         }
-        Ok(Self { nodes, order, users })
+        let in_file = nodes.len();
+        Ok(Self { nodes, order, users, in_file })
+    }
+
+    /// This graph with nodes more, each after what it reads.
+    pub(super) fn extended(&self, added: Vec<Node>) -> Self {
+        let mut graph = self.clone();
+        for node in added {
+            let id = NodeId(graph.nodes.len());
+            for input in &node.inputs {
+                graph.users[input.node.0].push(id);
+            }
+            graph.nodes.push(node);
+            graph.order.push(id);
+            graph.users.push(Vec::new());
+        }
+        graph
+    }
+
+    /// Number of nodes that stand in the file; those that follow were added in memory.
+    pub(super) fn in_file(&self) -> usize {
+        self.in_file
     }
 
     /// Number of nodes.
@@ -312,6 +336,7 @@ fn node(layer: &LayerElement, inputs: Vec<Option<OutletId>>) -> Result<Node> {
         outputs: outputs.collect(),
         has_body: layer.has_body,
         output_names: layer.output_names.clone(),
+        contents: None,
     })
 }
 

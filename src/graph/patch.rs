@@ -19,14 +19,18 @@ const NAME_PREFIX: &str = "xai/";
 pub struct Patch<'m> {
     model: &'m Model,
     nodes: Vec<Node>,
-    constants: BTreeMap<NodeId, Vec<u8>>,
     known: HashMap<Recipe, NodeId>,
     names: HashSet<String>,
     suffixes: HashMap<String, usize>,
 }
 
 /// What a node is made of: equal recipes give one node.
-type Recipe = (Op, Vec<OutletId>, Vec<Fact>, Vec<u8>);
+type Recipe = (Op, Vec<OutletId>, Vec<Fact>, Option<Vec<u8>>);
+
+fn recipe(node: &Node) -> Recipe {
+    let facts = node.outputs.iter().map(|outlet| outlet.fact.clone()).collect();
+    (node.op.clone(), node.inputs.clone(), facts, node.contents.clone())
+}
 
 /// A patch with its outputs, reduced to what they need and put in order.
 #[derive(Debug)]
@@ -40,17 +44,21 @@ pub struct Finished {
 }
 
 impl<'m> Patch<'m> {
-    /// An empty patch on a model.
+    /// An empty patch on a model; nodes that were added to the model in memory are part of it.
     pub fn new(model: &'m Model) -> Self {
-        let names = model.graph().nodes().map(|(_, node)| node.name.clone()).collect();
-        Self {
-            model,
-            nodes: Vec::new(),
-            constants: BTreeMap::new(),
-            known: HashMap::new(),
-            names,
-            suffixes: HashMap::new(),
-        }
+        let graph = model.graph();
+        let names = graph.nodes().map(|(_, node)| node.name.clone()).collect();
+        let added = || graph.nodes().skip(graph.in_file());
+        let known = added().map(|(id, node)| (recipe(node), id)).collect();
+        let nodes = added().map(|(_, node)| node.clone()).collect();
+        Self { model, nodes, known, names, suffixes: HashMap::new() }
+    }
+
+    /// The model with the nodes of this patch in its graph, for looking at both as one.
+    pub(crate) fn into_model(self) -> Model {
+        let graph = self.graph();
+        let already = graph.len() - graph.in_file();
+        self.model.with_graph(graph.extended(self.nodes[already..].to_vec()))
     }
 
     /// The model that is being patched.
@@ -65,7 +73,7 @@ impl<'m> Patch<'m> {
 
     /// A node of the graph or of the patch.
     pub fn node(&self, id: NodeId) -> &Node {
-        match id.0.checked_sub(self.graph().len()) {
+        match id.0.checked_sub(self.graph().in_file()) {
             Some(added) => &self.nodes[added],
             None => self.graph().node(id),
         }
@@ -80,17 +88,17 @@ impl<'m> Patch<'m> {
     ///
     /// `outputs` are the types and shapes that OpenVINO will infer; they are written to the file as given.
     pub fn add(&mut self, hint: &str, op: Op, inputs: Vec<OutletId>, outputs: Vec<Fact>) -> OutletId {
-        self.add_with(hint, op, inputs, outputs, Vec::new())
+        self.add_with(hint, op, inputs, outputs, None)
     }
 
     /// Adds a constant from its little-endian bytes, as many as `fact` asks for.
     pub fn constant(&mut self, hint: &str, fact: Fact, bytes: Vec<u8>) -> OutletId {
-        self.add_with(hint, Op::new("Const", "opset1"), Vec::new(), vec![fact], bytes)
+        self.add_with(hint, Op::new("Const", "opset1"), Vec::new(), vec![fact], Some(bytes))
     }
 
     /// Gives `outlet` a Result; the tensor's name is `name`.
     pub(super) fn add_result(&mut self, name: &str, outlet: OutletId) -> NodeId {
-        let node = &mut self.nodes[outlet.node.0 - self.model.graph().len()];
+        let node = &mut self.nodes[outlet.node.0 - self.model.graph().in_file()];
         node.outputs[outlet.slot].names.push(name.to_owned());
         let layer = self.unique(&format!("{name}/result"));
         self.push(Node {
@@ -101,6 +109,7 @@ impl<'m> Patch<'m> {
             outputs: Vec::new(),
             has_body: false,
             output_names: Vec::new(),
+            contents: None,
         })
     }
 
@@ -110,14 +119,13 @@ impl<'m> Patch<'m> {
         op: Op,
         inputs: Vec<OutletId>,
         facts: Vec<Fact>,
-        bytes: Vec<u8>,
+        contents: Option<Vec<u8>>,
     ) -> OutletId {
-        let key = (op, inputs, facts, bytes);
+        let key = (op, inputs, facts, contents);
         if let Some(&id) = self.known.get(&key) {
             return OutletId::new(id, 0);
         }
-        let (op, inputs, facts, bytes) = key.clone();
-        let constant = op.kind == "Const";
+        let (op, inputs, facts, contents) = key.clone();
         let ports = inputs.len();
         let outputs = facts.into_iter().enumerate().map(|(slot, fact)| Outlet {
             fact,
@@ -132,18 +140,16 @@ impl<'m> Patch<'m> {
             outputs: outputs.collect(),
             has_body: false,
             output_names: Vec::new(),
+            contents,
         };
         let id = self.push(node);
-        if constant {
-            self.constants.insert(id, bytes);
-        }
         self.known.insert(key, id);
         OutletId::new(id, 0)
     }
 
     fn push(&mut self, node: Node) -> NodeId {
         self.nodes.push(node);
-        NodeId(self.graph().len() + self.nodes.len() - 1)
+        NodeId(self.graph().in_file() + self.nodes.len() - 1)
     }
 
     fn unique(&mut self, hint: &str) -> String {
@@ -163,7 +169,7 @@ impl<'m> Patch<'m> {
     /// # Errors
     /// [`crate::Error::Internal`] where the result is not sound.
     pub fn finish(mut self, outputs: &[(String, OutletId)]) -> Result<Finished> {
-        let first = self.graph().len();
+        let first = self.graph().in_file();
         let mut keep = vec![false; self.nodes.len()];
         let mut results = Vec::new();
         let mut named = Vec::new();
@@ -192,15 +198,17 @@ impl<'m> Patch<'m> {
         for id in &result_ids {
             keep[id.0 - first] = true;
         }
+        let mut constants = BTreeMap::new();
         for (i, mut node) in self.nodes.into_iter().enumerate() {
             if keep[i] {
                 node.layer = layer;
                 layer += 1;
+                if let Some(contents) = node.contents.take() {
+                    constants.insert(NodeId(first + i), contents);
+                }
                 nodes.push((NodeId(first + i), node));
             }
         }
-        let mut constants = self.constants;
-        constants.retain(|id, _| keep[id.0 - first]);
         let finished = Finished { nodes, constants, outputs: named };
         check(self.model.graph(), &finished)?;
         Ok(finished)

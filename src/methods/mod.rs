@@ -4,12 +4,13 @@ mod activationmap;
 mod feature_vector;
 mod reciprocam;
 mod scaling;
+mod vitreciprocam;
 
 use serde::Serialize;
 
 use crate::analysis::{Labels, Logits, Reason, Target};
-use crate::graph::{Op, OutletId, Patch};
-use crate::mosaic::{Classes, Step, Strategy};
+use crate::graph::{OutletId, Patch};
+use crate::mosaic::{Classes, Mask, Step, Strategy};
 
 pub(crate) use feature_vector::feature_vector;
 
@@ -20,6 +21,9 @@ pub enum Method {
     /// Logits with one position of the features kept at a time: `[N, classes, h, w]`, a map for each
     /// class (arXiv 2209.14074).
     ReciproCam,
+    /// The same for transformers: masks around a position on the input of an attention block, class tokens
+    /// kept (arXiv 2310.02588).
+    VitReciproCam,
     /// Mean of the features over channels: `[N, h, w]`; knows no classes.
     ActivationMap,
 }
@@ -29,6 +33,7 @@ impl Method {
     pub fn name(self) -> &'static str {
         match self {
             Self::ReciproCam => "reciprocam",
+            Self::VitReciproCam => "vitreciprocam",
             Self::ActivationMap => "activationmap",
         }
     }
@@ -37,6 +42,7 @@ impl Method {
     pub fn title(self) -> &'static str {
         match self {
             Self::ReciproCam => "ReciproCAM",
+            Self::VitReciproCam => "ViTReciproCAM",
             Self::ActivationMap => "ActivationMap",
         }
     }
@@ -59,6 +65,7 @@ pub(crate) struct Wish<'a> {
     pub(crate) labels: &'a Labels,
     pub(crate) logits: &'a Logits,
     pub(crate) target: &'a Target,
+    pub(crate) mask: Mask,
     pub(crate) classes: &'a Classes,
     pub(crate) scaling: bool,
     pub(crate) saliency_type: SaliencyType,
@@ -82,6 +89,7 @@ pub(crate) struct Branch {
 pub(crate) fn build(method: Method, patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Branch, Reason> {
     match method {
         Method::ReciproCam => reciprocam::build(patch, wish),
+        Method::VitReciproCam => vitreciprocam::build(patch, wish),
         Method::ActivationMap => Ok(activationmap::build(patch, wish)),
     }
 }
@@ -92,24 +100,5 @@ fn without_prefix(patch: &mut Patch<'_>, target: &Target) -> OutletId {
     let Positions::Tokens { axis, prefix: prefix @ 1.. } = target.layout.positions else {
         return target.outlet;
     };
-    let mut fact = patch.fact(target.outlet).clone();
-    fact.shape[axis] = target.layout.count().dim();
-    let rank = fact.rank();
-    let list = |value: i32, other: i32| -> String {
-        let values: Vec<String> =
-            (0..rank).map(|i| if i == axis { value.to_string() } else { other.to_string() }).collect();
-        values.join(", ")
-    };
-    let op = Op::new("StridedSlice", "opset1")
-        .with("begin_mask", list(0, 1))
-        .with("end_mask", list(1, 1))
-        .with("new_axis_mask", list(0, 0))
-        .with("shrink_axis_mask", list(0, 0))
-        .with("ellipsis_mask", list(0, 0));
-    let mut begin = vec![0; rank];
-    begin[axis] = i64::try_from(prefix).unwrap_or(i64::MAX);
-    let begin = patch.integers("tokens/begin", &begin);
-    let end = patch.integers("tokens/end", &vec![0; rank]);
-    let stride = patch.integers("tokens/stride", &vec![1; rank]);
-    patch.add("tokens", op, vec![target.outlet, begin, end, stride], vec![fact])
+    patch.slice("tokens", target.outlet, axis, prefix, None)
 }

@@ -13,8 +13,13 @@ pub(super) fn build(patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Branch, Re
     if layout.prefix() > 0 {
         return Err(Reason::ClassToken { prefix: layout.prefix() });
     }
+    masked_logits(patch, wish)
+}
+
+/// The logits under all masks of a wish, scaled: `[N, classes, h, w]`.
+pub(super) fn masked_logits(patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Branch, Reason> {
     let mut lowering =
-        Lowering::new(patch, wish.labels, wish.target, wish.logits, wish.strategy, wish.budget)?;
+        Lowering::new(patch, wish.labels, wish.target, wish.mask, wish.logits, wish.strategy, wish.budget)?;
     let scores = lowering.scores(wish.logits, wish.classes);
     let scores =
         scores.map_err(|why| Reason::Operation { place: lowering.place(wish.logits.outlet), why })?;

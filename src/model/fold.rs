@@ -30,11 +30,16 @@ fn evaluate(model: &Model, outlet: OutletId, left: &mut usize) -> Option<Vec<i64
             shape.iter().map(|dim| i64::try_from(dim.fixed()?).ok()).collect()
         }
         "Gather" => {
-            let (values, indices) = (input(0)?, input(1)?);
+            let indices = input(1)?;
+            let values = match shape_behind(model, *node.inputs.first()?) {
+                // Of a shape, only what is taken has to be known.
+                Some(dims) => dims,
+                None => input(0)?.into_iter().map(Some).collect(),
+            };
             let pick = |index: &i64| {
                 let back = if *index < 0 { values.len() } else { 0 };
                 let place = index.checked_add(i64::try_from(back).ok()?)?;
-                values.get(usize::try_from(place).ok()?).copied()
+                *values.get(usize::try_from(place).ok()?)?
             };
             (input(2)? == [0]).then(|| indices.iter().map(pick).collect()).flatten()
         }
@@ -57,6 +62,19 @@ fn evaluate(model: &Model, outlet: OutletId, left: &mut usize) -> Option<Vec<i64
             (0..length).map(|i| operation(a[i % a.len()], b[i % b.len()])).collect()
         }
     }
+}
+
+/// The extents of a tensor whose shape an outlet holds.
+fn shape_behind(model: &Model, outlet: OutletId) -> Option<Vec<Option<i64>>> {
+    let mut node = model.node(outlet.node);
+    while node.op.kind == "Convert" {
+        node = model.node(node.inputs.first()?.node);
+    }
+    if node.op.kind != "ShapeOf" {
+        return None;
+    }
+    let shape = &model.graph().fact(*node.inputs.first()?).shape;
+    Some(shape.iter().map(|dim| i64::try_from(dim.fixed()?).ok()).collect())
 }
 
 /// One part of a split tensor, whose elements are given in order.
@@ -94,6 +112,8 @@ fn arithmetic(kind: &str) -> Option<fn(i64, i64) -> Option<i64>> {
             Some(if rest != 0 && ((rest < 0) != (b < 0)) { rest + b } else { rest })
         },
         "Mod" => i64::checked_rem,
+        "Greater" => |a, b| Some(i64::from(a > b)),
+        "Less" => |a, b| Some(i64::from(a < b)),
         _ => return None,
     })
 }

@@ -3,6 +3,7 @@
 mod fold;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::graph::{Graph, Node, NodeId, OutletId};
@@ -11,8 +12,8 @@ use crate::ir::{Document, ElementType, Weights};
 /// An OpenVINO IR, read and checked.
 #[derive(Debug)]
 pub struct Model {
-    document: Document,
-    weights: Weights,
+    document: Arc<Document>,
+    weights: Arc<Weights>,
     graph: Graph,
 }
 
@@ -29,7 +30,12 @@ impl Model {
         let bin = weights.map_or_else(|| xml.with_extension("bin"), PathBuf::from);
         let weights = Weights::open(&bin, &document)?;
         let graph = Graph::new(&document)?;
-        Ok(Self { document, weights, graph })
+        Ok(Self { document: Arc::new(document), weights: Arc::new(weights), graph })
+    }
+
+    /// This model with another graph in place of its own.
+    pub(crate) fn with_graph(&self, graph: Graph) -> Self {
+        Self { document: Arc::clone(&self.document), weights: Arc::clone(&self.weights), graph }
     }
 
     /// The XML.
@@ -93,7 +99,10 @@ impl Model {
         }
     }
 
-    fn const_bytes(&self, node: &Node) -> Option<&[u8]> {
+    fn const_bytes<'a>(&'a self, node: &'a Node) -> Option<&'a [u8]> {
+        if let Some(contents) = &node.contents {
+            return Some(contents);
+        }
         let number = |name| node.op.attribute(name)?.trim().parse::<usize>().ok();
         self.weights.bytes(number("offset")?, number("size")?)
     }
@@ -109,11 +118,10 @@ impl Model {
             };
         }
         let element = node.outputs.first()?.fact.element;
-        let number = |name| node.op.attribute(name)?.trim().parse::<usize>().ok();
-        if number("size")? > MAX_INTEGERS * 8 {
+        let bytes = self.const_bytes(node)?;
+        if bytes.len() > MAX_INTEGERS * 8 {
             return None;
         }
-        let bytes = self.const_bytes(node)?;
         match element {
             ElementType::I64 => read!(bytes, i64),
             ElementType::I32 => read!(bytes, i32),

@@ -66,7 +66,7 @@ impl Lowering<'_, '_> {
                         }
                         Some(_) => self.dense(*input)?,
                         None if whole => self.repeated(*input, batch, OutletId::new(id, 0))?,
-                        None => *input,
+                        None => self.same(*input),
                     });
                 }
                 self.dense_clone(id, node, inputs)
@@ -170,7 +170,7 @@ impl Lowering<'_, '_> {
 
     /// Copies made by evaluating the operation behind a one-hot value on copies of its inputs.
     fn produced_copies(&mut self, outlet: OutletId) -> Result<OutletId, Why> {
-        if outlet == self.target.outlet {
+        if self.target.masked().contains(&outlet) {
             return Err("the target itself cannot be copied".to_owned());
         }
         let node = self.node(outlet);
@@ -178,17 +178,55 @@ impl Lowering<'_, '_> {
         outputs.get(outlet.slot).copied().ok_or_else(|| "it has no such output".to_owned())
     }
 
-    /// `M_k * F + (1 - M_k) * rest` for every k.
+    /// `M_k * v + (1 - M_k) * rest` for every k.
     fn masked_copies(&mut self, outlet: OutletId, rest: Rest) -> Result<OutletId, Why> {
+        let hint = format!("{}/mosaic", self.node(outlet).name);
+        let masks = self.masks_beside(outlet)?;
+        let Rest::Value(rest) = rest else { return self.copies_above_rest(outlet) };
+        let rest = match self.patch.fact(rest).rank() == self.patch.fact(outlet).rank() {
+            true => self.patch.unsqueeze(&hint, rest, &[1]),
+            false => rest,
+        };
+        let value = if self.mask.binary() {
+            let map = self.patch.unsqueeze(&hint, outlet, &[1]);
+            let masks = self.patch.convert("masks", masks, ElementType::Boolean);
+            self.patch.select(&hint, masks, map, rest)
+        } else {
+            let kept = self.kept(&hint, outlet, masks);
+            self.patch.binary(&hint, "Add", kept, rest)
+        };
+        let sizes = self.dense_sizes(outlet)?;
+        Ok(self.patch.reshape(&hint, value, &sizes))
+    }
+
+    /// `M_k * (v - rest)` for every k.
+    pub(super) fn copies_above_rest(&mut self, outlet: OutletId) -> Result<OutletId, Why> {
+        let hint = format!("{}/mosaic", self.node(outlet).name);
+        let masks = self.masks_beside(outlet)?;
+        let kept = self.kept(&hint, outlet, masks);
+        let sizes = self.dense_sizes(outlet)?;
+        Ok(self.patch.reshape(&hint, kept, &sizes))
+    }
+
+    fn kept(&mut self, hint: &str, outlet: OutletId, masks: OutletId) -> OutletId {
+        self.weighed(hint, outlet, masks, |this, value| {
+            let above = this.less_rest(outlet, value);
+            this.patch.unsqueeze(hint, above, &[1])
+        })
+    }
+
+    /// The masks `[K, ..]`, laid along the positions of a value `[N, 1, ..]`.
+    fn masks_beside(&mut self, outlet: OutletId) -> Result<OutletId, Why> {
         let node = self.node(outlet);
-        let hint = format!("{}/mosaic", node.name);
         let axes = self.labels.get(outlet).ok_or("which of its axes are height and width is lost here")?;
         let batch = self.batch_axis(outlet)?;
         let in_order = axes.0.iter().flat_map(|axis| axis.atoms.iter()).map(|atom| atom.role);
         let in_order: Vec<Role> =
             in_order.filter(|role| matches!(role, Role::Height | Role::Width)).collect();
-        let plain = axes.0[batch].atoms.len() == 1;
-        if !plain || in_order != [Role::Height, Role::Width] || axes.0.iter().any(|axis| axis.prefix > 0) {
+        let prefix = axes.0.iter().map(|axis| axis.prefix).max().unwrap_or(0);
+        let tokens = axes.positional().len() == 1;
+        let plain = axes.0[batch].atoms.len() == 1 && (prefix == 0 || tokens);
+        if !plain || in_order != [Role::Height, Role::Width] {
             return Err("its positions are not rows and columns in order".to_owned());
         }
         let (h, w) = self.target.layout.grid.clone();
@@ -208,7 +246,11 @@ impl Lowering<'_, '_> {
             {
                 return Err("positions share an axis with something else".to_owned());
             }
-            mask_sizes.push(Size::product(part));
+            mask_sizes.push(if axis.prefix > 0 {
+                self.original_sizes(outlet)[i].clone()
+            } else {
+                Size::product(part)
+            });
         }
         // The masks' axis takes the place after the batch.
         if batch != 0 {
@@ -218,23 +260,13 @@ impl Lowering<'_, '_> {
         if !element.is_float() {
             return Err("its elements are no real numbers, which a mask could weigh".to_owned());
         }
-        let (k, sizes) = (self.k(), self.dense_sizes(outlet)?);
-        let map = self.patch.unsqueeze(&hint, outlet, &[1]);
-        let masks = self.patch.identity("masks", &k, element);
-        let masks = self.patch.reshape("masks", masks, &mask_sizes);
-        let value = match rest {
-            Rest::Zero => self.patch.binary(&hint, "Multiply", map, masks),
-            Rest::Value(rest) => {
-                let masks = self.patch.convert("masks", masks, ElementType::Boolean);
-                let rest = if self.patch.fact(rest).rank() == self.patch.fact(outlet).rank() {
-                    self.patch.unsqueeze(&hint, rest, &[1])
-                } else {
-                    rest
-                };
-                self.patch.select(&hint, masks, map, rest)
-            }
-        };
-        Ok(self.patch.reshape(&hint, value, &sizes))
+        let masks = self.masks(prefix, element);
+        Ok(self.patch.reshape("masks", masks, &mask_sizes))
+    }
+
+    /// The masks, `[K, prefix + K]`.
+    pub(super) fn masks(&mut self, prefix: usize, element: ElementType) -> OutletId {
+        self.mask.weights(self.patch, &self.target.layout.grid, prefix, element)
     }
 
     /// The extents of a value's copies: the original's, with N·K for N.
@@ -301,7 +333,7 @@ impl Lowering<'_, '_> {
                 None if batch + 2 < rank + usize::from(whole < rank) && whole == rank => {
                     self.beside_copies(*input, rank, batch, OutletId::new(id, 0))?
                 }
-                None => *input,
+                None => self.same(*input),
             });
         }
         self.dense_clone(id, node, inputs)
@@ -318,13 +350,14 @@ impl Lowering<'_, '_> {
         let have = self.patch.fact(outlet).rank();
         match (batch + have).checked_sub(rank) {
             Some(axis) if !self.patch.fact(outlet).shape[axis].is_one() => self.repeated(outlet, axis, like),
-            _ => Ok(outlet),
+            _ => Ok(self.same(outlet)),
         }
     }
 
     /// Repeats a value K times along its batch, each sample by itself.
     fn repeated(&mut self, outlet: OutletId, axis: usize, like: OutletId) -> Result<OutletId, Why> {
         let fact = self.patch.fact(outlet).clone();
+        let value = self.same(outlet);
         let hint = format!("{}/repeated", self.node(outlet).name);
         // How the copies' axis is composed: what is outside the batch, the batch, what is inside.
         let batch = self.batch_axis(like)?;
@@ -346,7 +379,7 @@ impl Lowering<'_, '_> {
             };
             let mut repeats = vec![one; sizes.len()];
             repeats[axis] = Size::product([rows, k]);
-            return Ok(self.patch.tile(&hint, outlet, &repeats));
+            return Ok(self.patch.tile(&hint, value, &repeats));
         }
         // [.., outer, N, 1, inner, ..] repeated K times in the place of the 1.
         let samples = match (fact.shape[axis], outer.dim().times(inner.dim())) {
@@ -358,7 +391,7 @@ impl Lowering<'_, '_> {
         let around = |middle: &[Size]| -> Vec<Size> {
             sizes[..axis].iter().chain(middle).chain(&sizes[axis + 1..]).cloned().collect()
         };
-        let value = self.patch.reshape(&hint, outlet, &around(&split(Size::Fixed(1))));
+        let value = self.patch.reshape(&hint, value, &around(&split(Size::Fixed(1))));
         let mut repeats = vec![Size::Fixed(1); sizes.len() + 3];
         repeats[axis + 2] = k.clone();
         let value = self.patch.tile(&hint, value, &repeats);

@@ -6,33 +6,43 @@
 //! positions are the copies made ([`Form::Dense`]).
 //!
 //! The forms, cheapest first, and who knows their transfer rules: one-hot (`onehot.rs`), one value for
-//! each position (`position.rs`), one row for each copy (`dense.rs`). `scores.rs` turns the logits'
-//! form into `[N, classes, h, w]` and picks classes.
+//! each position (`position.rs`), one row for each copy (`dense.rs`). `attention.rs` knows what
+//! attention makes of masked keys and values, `levels.rs` what is not linear in weighted masks, `rest.rs` what stands
+//! where they blank. `sink.rs` narrows the head to the tokens that are read before
+//! it is lowered, `mask.rs` makes the masks. `scores.rs` turns the logits' form into `[N, classes, h, w]`
+//! and picks classes.
 
+mod attention;
 mod dense;
+mod levels;
+mod mask;
 mod onehot;
 mod pool;
 mod position;
+mod rest;
 mod scores;
+mod sink;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::analysis::{Labels, Logits, Reason, Target};
 use crate::error::Place;
 use crate::graph::{Flow, Node, NodeId, OutletId, Patch, Size};
-use crate::ir::Dim;
 use crate::model::Model;
 use crate::ops::{Action, action};
 
+pub use mask::{Kernel, Mask};
 pub use scores::{Classes, Order, Scores};
+pub(crate) use sink::sink;
 
 /// A value of the head under all K masks at once. K = h·w masks; mask k keeps position k.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
-    /// At position k as in the original graph; at every other position `rest`.
+    /// `M_k * v + (1 - M_k) * rest`: with a mask of 0 and 1, at position k as in the original graph and at
+    /// every other position `rest`.
     ///
-    /// The value at k is the original outlet itself, because every operation so far treats
-    /// positions one by one.
+    /// v is the original outlet itself, because every operation so far treats positions one by one, and
+    /// is linear where the masks have other weights. Tokens before the grid's have a weight too.
     OneHot {
         /// The value at the masked positions.
         rest: Rest,
@@ -88,8 +98,15 @@ pub struct Lowering<'p, 'm> {
     patch: &'p mut Patch<'m>,
     labels: &'p Labels,
     target: &'p Target,
+    mask: Mask,
     forms: BTreeMap<OutletId, Form>,
     copies: BTreeMap<OutletId, OutletId>,
+    /// Values that are the same for all masks, but others than in the original.
+    same: BTreeMap<OutletId, OutletId>,
+    /// For one-hot values that are not linear in the masks: what they are at each weight.
+    levels: BTreeMap<OutletId, Vec<OutletId>>,
+    /// Whether the function that is being lowered is not linear.
+    bent: bool,
     steps: Vec<Step>,
     memory: Memory,
 }
@@ -116,29 +133,38 @@ impl<'p, 'm> Lowering<'p, 'm> {
         patch: &'p mut Patch<'m>,
         labels: &'p Labels,
         target: &'p Target,
+        mask: Mask,
         logits: &Logits,
         strategy: Strategy,
         budget: u64,
     ) -> Result<Self, Reason> {
         let model = patch.model();
-        let head = head(model, target.outlet, logits.outlet.node);
+        let masked = target.masked();
+        let head = head(model, &masked, logits.outlet.node);
         if head.is_empty() {
             return Err(Reason::NotOnPath);
         }
+        let form = Form::OneHot { rest: Rest::Zero };
         let mut lowering = Self {
             patch,
             labels,
             target,
-            forms: BTreeMap::from([(target.outlet, Form::OneHot { rest: Rest::Zero })]),
+            mask,
+            forms: masked.iter().map(|outlet| (*outlet, form.clone())).collect(),
             copies: BTreeMap::new(),
+            same: BTreeMap::new(),
+            levels: BTreeMap::new(),
+            bent: false,
             steps: Vec::new(),
             memory: Memory::default(),
         };
         if strategy == Strategy::Dense {
-            let place = lowering.node(target.outlet).place();
-            let copies = lowering.dense(target.outlet).map_err(|why| Reason::Operation { place, why })?;
-            lowering.forms.insert(target.outlet, Form::Dense(copies));
-            lowering.lose(target.outlet, "asked for by --lowering dense".to_owned());
+            for outlet in masked {
+                let place = lowering.node(outlet).place();
+                let copies = lowering.dense(outlet).map_err(|why| Reason::Operation { place, why })?;
+                lowering.forms.insert(outlet, Form::Dense(copies));
+                lowering.lose(outlet, "asked for by --lowering dense".to_owned());
+            }
         }
         for &id in &head {
             lowering.step(id)?;
@@ -155,7 +181,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
     /// Most bytes of copies that are alive at one time, an unknown batch counted as one sample; 0 where nothing
     /// was copied, `None` where other extents are unknown.
     pub fn dense_bytes(&self, logits: &Logits) -> Option<u64> {
-        let head = head(self.model(), self.target.outlet, logits.outlet.node);
+        let head = head(self.model(), &self.target.masked(), logits.outlet.node);
         (!self.memory.unknown).then(|| self.peak(&head))
     }
 
@@ -181,13 +207,32 @@ impl<'p, 'm> Lowering<'p, 'm> {
         self.target.layout.count()
     }
 
+    /// A value that does not depend on the mask.
+    fn same(&self, outlet: OutletId) -> OutletId {
+        self.same.get(&outlet).copied().unwrap_or(outlet)
+    }
+
     fn step(&mut self, id: NodeId) -> Result<(), Reason> {
         let node = self.model().node(id);
+        if node.inputs.iter().all(|input| self.form(*input).is_none()) {
+            self.same_for_all(id, node);
+            return Ok(());
+        }
         let action = action(self.model(), node);
+        if let Some(rows) = self.prefix_tokens(id, node, &action) {
+            if rows != OutletId::new(id, 0) {
+                self.same.insert(OutletId::new(id, 0), rows);
+            }
+            return Ok(());
+        }
         let mut why = None;
+        self.bent = false;
         let forms = self.cheapest(id, node, &action, &mut why);
         let forms = match forms {
-            Some(forms) => forms,
+            Some(forms) => {
+                self.bend(id, node, &forms);
+                forms
+            }
             None => {
                 let reason = why.clone().unwrap_or_default();
                 let failed = |why: Why| Reason::Operation { place: node.place(), why };
@@ -205,7 +250,10 @@ impl<'p, 'm> Lowering<'p, 'm> {
             }
         };
         let form = match forms.first() {
+            Some(Form::OneHot { .. }) if !self.mask.binary() => "Masked",
             Some(Form::OneHot { .. }) => "OneHot",
+            // The weights of an attention are the same for all channels: K rows of them are no loss.
+            Some(Form::Dense(_)) if why.is_none() && self.positional(OutletId::new(id, 0)) => "Weights",
             Some(Form::PerPosition(_)) => "PerPosition",
             // Copies of what has no positions left are as many values as the other layout has.
             Some(Form::Dense(_)) if !self.positional(OutletId::new(id, 0)) => "PerPosition",
@@ -235,6 +283,9 @@ impl<'p, 'm> Lowering<'p, 'm> {
         let tried = match forms.into_iter().collect::<Vec<_>>()[..] {
             ["OneHot"] => self.onehot_node(id, node, action),
             ["PerPosition"] => self.position_node(id, node, action),
+            ["Dense", "OneHot"] if matches!(action, Action::MatMul { .. }) => {
+                self.weighted_values(id, node, action)
+            }
             ["OneHot", "PerPosition"] => Err("a pooled value is combined with an unpooled one".to_owned()),
             // Once there are copies, every cheaper operand is copied as well.
             _ => return None,
@@ -280,6 +331,23 @@ impl<'p, 'm> Lowering<'p, 'm> {
         }
     }
 
+    /// Counts the weights of an attention, which belong to no value of the original.
+    fn account_weights(&mut self, node: NodeId, weights: OutletId) {
+        let fact = self.patch.fact(weights);
+        let extents = fact.shape.iter().enumerate();
+        // An unknown batch counts as one sample.
+        let elements =
+            extents.map(|(axis, dim)| if axis == 0 { Some(dim.fixed().unwrap_or(1)) } else { dim.fixed() });
+        let elements = elements.into_iter().try_fold(1u64, |all, extent| all.checked_mul(extent? as u64));
+        let bits = fact.element.bits().unwrap_or(32) as u64;
+        match elements.and_then(|elements| elements.checked_mul(bits.div_ceil(8))) {
+            Some(bytes) => {
+                self.memory.bytes.insert(OutletId::new(node, usize::MAX), bytes);
+            }
+            None => self.memory.unknown = true,
+        }
+    }
+
     /// Most bytes alive at one time when the head is evaluated in order.
     fn peak(&self, head: &[NodeId]) -> u64 {
         let graph = self.model().graph();
@@ -304,16 +372,43 @@ impl<'p, 'm> Lowering<'p, 'm> {
     fn check_budget(&self, head: &[NodeId], budget: u64) -> Result<(), Reason> {
         let needed = self.peak(head);
         match &self.memory.lost {
-            Some((place, why)) if needed > budget => {
+            _ if needed <= budget => Ok(()),
+            Some((place, why)) => {
                 Err(Reason::Budget { needed, budget, place: place.clone(), why: why.clone() })
             }
-            _ => Ok(()),
+            None => {
+                let place = self.node(self.target.outlet).place();
+                let why = "nothing is lost, but there are too many positions".to_owned();
+                Err(Reason::Budget { needed, budget, place, why })
+            }
         }
     }
 
-    /// The original's extents, with unknown ones read from the original at inference.
+    /// The original's extents, with unknown ones read from the original at inference; the batch from the
+    /// target, which is there in any case.
     fn original_sizes(&self, outlet: OutletId) -> Vec<Size> {
-        self.patch.sizes(outlet)
+        let mut sizes = self.patch.sizes(outlet);
+        let batch = self.labels.get(outlet).and_then(|axes| {
+            let batch = axes.batch()?;
+            (axes.0[batch].atoms.len() == 1).then_some(batch)
+        });
+        if let Some(size @ Size::Of(..)) = batch.map(|batch| &mut sizes[batch]) {
+            *size = Size::Of(self.target.outlet, self.target.layout.batch);
+        }
+        sizes
+    }
+
+    /// A node whose operands do not depend on the mask, but may be others than in the original.
+    fn same_for_all(&mut self, id: NodeId, node: &Node) {
+        if node.inputs.iter().all(|input| self.same(*input) == *input) {
+            return;
+        }
+        let inputs = node.inputs.iter().map(|input| self.same(*input)).collect();
+        let facts = node.outputs.iter().map(|outlet| outlet.fact.clone()).collect();
+        let first = self.patch.add(&node.name, node.op.clone(), inputs, facts);
+        for slot in 0..node.outputs.len() {
+            self.same.insert(OutletId::new(id, slot), OutletId::new(first.node, first.slot + slot));
+        }
     }
 }
 
@@ -325,24 +420,17 @@ fn kind(form: &Form) -> &'static str {
     }
 }
 
-/// Nodes between the target and the logits, in order of evaluation.
-fn head(model: &Model, target: OutletId, logits: NodeId) -> Vec<NodeId> {
+/// Nodes between masked values and the logits, in order of evaluation.
+fn head(model: &Model, masked: &[OutletId], logits: NodeId) -> Vec<NodeId> {
     let graph = model.graph();
-    let after = Flow::after(graph, target);
+    let after: Vec<Vec<bool>> = masked.iter().map(|outlet| Flow::after(graph, *outlet)).collect();
     let mut needed = BTreeSet::from([logits]);
     for &id in graph.order().iter().rev() {
         if needed.contains(&id) {
-            needed.extend(graph.node(id).inputs.iter().map(|input| input.node));
+            let inputs = graph.node(id).inputs.iter().filter(|input| !masked.contains(input));
+            needed.extend(inputs.map(|input| input.node));
         }
     }
-    graph.order().iter().copied().filter(|id| after[id.0] && needed.contains(id)).collect()
-}
-
-/// An original shape with some axes shrunk to 1.
-fn shrunk(shape: &[Dim], axes: &[usize]) -> Vec<Dim> {
-    shape
-        .iter()
-        .enumerate()
-        .map(|(axis, dim)| if axes.contains(&axis) { Dim::Fixed(1) } else { *dim })
-        .collect()
+    let inside = |id: &NodeId| needed.contains(id) && after.iter().any(|after| after[id.0]);
+    graph.order().iter().copied().filter(inside).collect()
 }

@@ -4,11 +4,11 @@
 //! graph; only `rest` has to be worked out, and that has no positions. Pooling over all positions
 //! gives one vector for each k.
 
-use super::{Form, Lowering, Rest, Why, shrunk};
+use super::{Form, Lowering, Rest, Why};
 use crate::analysis::{Atom, Role};
-use crate::graph::{Fact, Node, NodeId, OutletId, Size};
+use crate::graph::{Node, NodeId, OutletId, Size};
 use crate::ir::Dim;
-use crate::ops::{Action, Extent, Window, WindowKind, Zero};
+use crate::ops::{Action, Extent, Pick, Reduction, Window, WindowKind, Zero};
 
 impl Lowering<'_, '_> {
     pub(super) fn onehot_node(&mut self, id: NodeId, node: &Node, action: &Action) -> Result<Vec<Form>, Why> {
@@ -17,24 +17,27 @@ impl Lowering<'_, '_> {
             Action::Elementwise(zero) => self.elementwise(id, node, *zero),
             Action::Pointwise(zero) => {
                 self.only_first(node)?;
+                if !matches!(node.op.kind.as_str(), "Convert" | "ConvertLike" | "Negative") {
+                    self.bends();
+                }
                 match self.rest(first) {
                     Some(Rest::Zero) if *zero == Zero::Kept => self.one(id, Rest::Zero),
                     _ => {
-                        let rest = self.full_rest(first)?;
                         self.plain_parameters(node)?;
-                        self.clone_rest(id, node, rest)
+                        self.clone_rest(id, node)
                     }
                 }
             }
             Action::Within { axes, zero } => {
                 self.only_first(node)?;
+                if self.softmax_over_positions(first, node, axes) {
+                    return self.attention_weights(id, node, first);
+                }
                 self.apart(first, axes)?;
+                self.bends();
                 match self.rest(first) {
                     Some(Rest::Zero) if *zero == Zero::Kept => self.one(id, Rest::Zero),
-                    _ => {
-                        let rest = self.full_rest(first)?;
-                        self.clone_rest(id, node, rest)
-                    }
+                    _ => self.clone_rest(id, node),
                 }
             }
             Action::Reduce { reduction, axes, .. } => {
@@ -43,8 +46,10 @@ impl Lowering<'_, '_> {
                     return self.pool(id, first, *reduction, axes);
                 }
                 self.apart(first, axes)?;
-                let rest = self.full_rest(first)?;
-                self.clone_rest(id, node, rest)
+                if !matches!(reduction, Reduction::Mean | Reduction::Sum) {
+                    self.bends();
+                }
+                self.clone_rest(id, node)
             }
             Action::Window(Window { kind, extent }) => self.window(id, node, *kind, *extent),
             Action::MatMul { transpose_a, transpose_b } => self.matmul(id, node, *transpose_a, *transpose_b),
@@ -53,27 +58,16 @@ impl Lowering<'_, '_> {
                 match self.rest(first) {
                     Some(Rest::Zero) => self.one(id, Rest::Zero),
                     _ => {
-                        let rest = self.full_rest(first)?;
-                        let rest = self.patch.transpose(&node.name, rest, order);
+                        let (rest, _) = self.full_rest(first)?;
+                        let rest = self.patch.transpose(&format!("{}/rest", node.name), rest, order);
                         self.one(id, Rest::Value(rest))
                     }
                 }
             }
             Action::Reshape => self.reshape(id, node, first),
-            Action::Pick(parts) => {
-                for picks in parts {
-                    self.apart(first, &picks.iter().map(|pick| pick.axis).collect::<Vec<_>>())?;
-                }
-                if self.rest(first) == Some(Rest::Zero) {
-                    return Ok(vec![Form::OneHot { rest: Rest::Zero }; node.outputs.len()]);
-                }
-                let rest = self.full_rest(first)?;
-                let rests =
-                    self.pick(node, parts, rest, |this, slot| this.rest_shape(OutletId::new(id, slot)))?;
-                Ok(rests.into_iter().map(|rest| Form::OneHot { rest: Rest::Value(rest) }).collect())
-            }
+            Action::Pick(parts) => self.pick_onehot(id, node, first, parts),
             Action::Concat { axis } => self.concat(id, node, *axis),
-            Action::Attention => Err("attention mixes positions".to_owned()),
+            Action::Attention => self.attention(id, node),
             Action::Resample { .. } => Err("it moves positions".to_owned()),
             Action::ShapeOf | Action::Opaque => {
                 Err("no rule for this operation on a one-hot mosaic".to_owned())
@@ -86,13 +80,6 @@ impl Lowering<'_, '_> {
         Ok(vec![Form::OneHot { rest }])
     }
 
-    pub(super) fn rest(&self, outlet: OutletId) -> Option<Rest> {
-        match self.form(outlet) {
-            Some(Form::OneHot { rest }) => Some(*rest),
-            _ => None,
-        }
-    }
-
     /// Axes of the positions, which must carry nothing else.
     pub(super) fn positions(&self, outlet: OutletId) -> Result<Vec<usize>, Why> {
         let axes = self.labels.get(outlet).ok_or("which of its axes are height and width is lost here")?;
@@ -101,9 +88,7 @@ impl Lowering<'_, '_> {
         let mut atoms: Vec<Atom> = Vec::new();
         for &axis in &positional {
             let entry = &axes.0[axis];
-            if entry.prefix > 0
-                || entry.atoms.iter().any(|atom| !matches!(atom.role, Role::Height | Role::Width))
-            {
+            if entry.atoms.iter().any(|atom| !matches!(atom.role, Role::Height | Role::Width)) {
                 return Err("positions share an axis with something else".to_owned());
             }
             for atom in &entry.atoms {
@@ -135,7 +120,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Checks that none of `axes` carries positions or the batch.
-    fn apart(&self, outlet: OutletId, axes: &[usize]) -> Result<(), Why> {
+    pub(super) fn apart(&self, outlet: OutletId, axes: &[usize]) -> Result<(), Why> {
         let positions = self.positions(outlet)?;
         let batch = self.batch(outlet)?;
         match axes.iter().find(|axis| positions.contains(axis) || **axis == batch) {
@@ -163,51 +148,6 @@ impl Lowering<'_, '_> {
         }
     }
 
-    /// Shape of a rest without positions: the original's with batch and positions 1.
-    fn rest_shape(&self, outlet: OutletId) -> Result<Vec<Dim>, Why> {
-        let mut axes = self.positions(outlet)?;
-        axes.push(self.batch(outlet)?);
-        Ok(shrunk(&self.model().graph().fact(outlet).shape, &axes))
-    }
-
-    /// The rest as a tensor that has all channels and no positions: `[1,C,1,1]` for a map.
-    fn full_rest(&mut self, outlet: OutletId) -> Result<OutletId, Why> {
-        let shape = self.rest_shape(outlet)?;
-        let fact = self.model().graph().fact(outlet);
-        let hint = format!("{}/rest", self.node(outlet).name);
-        let value = match self.rest(outlet) {
-            Some(Rest::Value(value)) => value,
-            _ => self.patch.float(&hint, fact.element, 0.0),
-        };
-        if self.patch.fact(value).shape == shape {
-            return Ok(value);
-        }
-        let known = shape.iter().map(|dim| dim.fixed().map(Size::Fixed)).collect::<Option<Vec<_>>>();
-        let sizes = known.ok_or("the value outside the mask has an extent that is not known")?;
-        let have = &self.patch.fact(value).shape;
-        let fits = have.len() <= shape.len()
-            && have.iter().rev().zip(shape.iter().rev()).all(|(have, want)| have.is_one() || have == want);
-        match fits {
-            true => Ok(self.patch.broadcast_to(&hint, value, &sizes)),
-            false => Err("the value outside the mask differs between positions or samples".to_owned()),
-        }
-    }
-
-    /// Clones a node of one mosaic input on `rest`.
-    fn clone_rest(&mut self, id: NodeId, node: &Node, rest: OutletId) -> Result<Vec<Form>, Why> {
-        let mut forms = Vec::new();
-        let mut facts = Vec::new();
-        for (slot, outlet) in node.outputs.iter().enumerate() {
-            facts.push(Fact::new(outlet.fact.element, self.rest_shape(OutletId::new(id, slot))?));
-        }
-        let inputs = node.inputs.iter().enumerate().map(|(i, input)| if i == 0 { rest } else { *input });
-        let cloned = self.patch.add(&format!("{}/rest", node.name), node.op.clone(), inputs.collect(), facts);
-        for slot in 0..node.outputs.len() {
-            forms.push(Form::OneHot { rest: Rest::Value(OutletId::new(cloned.node, slot)) });
-        }
-        Ok(forms)
-    }
-
     fn elementwise(&mut self, id: NodeId, node: &Node, zero: Zero) -> Result<Vec<Form>, Why> {
         let out = OutletId::new(id, 0);
         self.positions(out)?;
@@ -219,6 +159,16 @@ impl Lowering<'_, '_> {
             if positions != self.positions(out)? {
                 return Err("its operands have their positions on different axes".to_owned());
             }
+        }
+        let masked = node.inputs.iter().filter(|input| self.form(**input).is_some()).count();
+        let linear = match node.op.kind.as_str() {
+            "Add" | "Subtract" => true,
+            "Multiply" => masked == 1,
+            "Divide" => masked == 1 && self.form(node.inputs[0]).is_some(),
+            _ => false,
+        };
+        if !linear {
+            self.bends();
         }
         let is_zero = |this: &Self, i: usize| {
             node.inputs.get(i).is_some_and(|input| this.rest(*input) == Some(Rest::Zero))
@@ -237,13 +187,13 @@ impl Lowering<'_, '_> {
         for input in &node.inputs {
             inputs.push(match self.rest(*input) {
                 // FakeQuantize, for one, wants its data in full.
-                Some(_) if zero == Zero::Lost => self.full_rest(*input)?,
+                Some(_) if zero == Zero::Lost => self.full_rest(*input)?.0,
                 Some(Rest::Value(value)) => value,
                 Some(Rest::Zero) => {
                     let element = self.patch.fact(*input).element;
                     self.patch.float("zero", element, 0.0)
                 }
-                None => *input,
+                None => self.same(*input),
             });
         }
         let zeros = |this: &Self, i: usize| is_zero(this, i);
@@ -261,24 +211,119 @@ impl Lowering<'_, '_> {
 
     fn concat(&mut self, id: NodeId, node: &Node, axis: usize) -> Result<Vec<Form>, Why> {
         let out = OutletId::new(id, 0);
-        self.apart(out, &[axis])?;
         for input in node.inputs.iter().filter(|input| self.form(**input).is_some()) {
             if self.positions(*input)? != self.positions(out)? {
                 return Err("its operands have their positions on different axes".to_owned());
             }
         }
+        if self.positions(out)?.contains(&axis) {
+            return self.behind_prefix(id, node, axis);
+        }
+        self.apart(out, &[axis])?;
         if node.inputs.iter().all(|input| self.rest(*input) == Some(Rest::Zero)) {
             return self.one(id, Rest::Zero);
         }
-        let mut parts = Vec::new();
-        for input in &node.inputs {
-            if self.form(*input).is_none() {
-                return Err("it joins masked features with others".to_owned());
-            }
-            parts.push(self.full_rest(*input)?);
+        if node.inputs.iter().any(|input| self.form(*input).is_none()) {
+            return Err("it joins masked features with others".to_owned());
         }
+        let (parts, _) = self.full_rests(&node.inputs)?;
         let rest = self.patch.concat(&format!("{}/rest", node.name), &parts, axis);
         self.one(id, Rest::Value(rest))
+    }
+
+    /// Tokens that are not masked put before those that are: a class token.
+    fn behind_prefix(&mut self, id: NodeId, node: &Node, axis: usize) -> Result<Vec<Form>, Why> {
+        let others = || Err("it joins masked positions with others".to_owned());
+        let Some((last, before)) = node.inputs.split_last() else { return others() };
+        let out = OutletId::new(id, 0);
+        if !self.mask.class_token
+            || before.iter().any(|input| self.form(*input).is_some())
+            || self.form(*last).is_none()
+            || self.prefix(out) == self.prefix(*last)
+        {
+            return others();
+        }
+        if self.rest(*last) == Some(Rest::Zero) {
+            return self.one(id, Rest::Zero);
+        }
+        let (rest, spread) = self.full_rest(*last)?;
+        if !spread.positions {
+            return self.one(id, Rest::Value(rest));
+        }
+        // What stands at those tokens has no weight.
+        let mut sizes = self.patch.sizes(rest);
+        sizes[axis] = Size::Fixed(self.prefix(out) - self.prefix(*last));
+        let hint = format!("{}/rest", node.name);
+        let element = self.patch.fact(rest).element;
+        let zero = self.patch.float(&hint, element, 0.0);
+        let zeros = self.patch.broadcast_to(&hint, zero, &sizes);
+        let rest = self.patch.concat(&hint, &[zeros, rest], axis);
+        self.one(id, Rest::Value(rest))
+    }
+
+    fn pick_onehot(
+        &mut self,
+        id: NodeId,
+        node: &Node,
+        first: OutletId,
+        parts: &[Vec<Pick>],
+    ) -> Result<Vec<Form>, Why> {
+        let positions = self.positions(first)?;
+        let along = parts.iter().flatten().find(|pick| positions.contains(&pick.axis));
+        if along.is_none() {
+            for picks in parts {
+                self.apart(first, &picks.iter().map(|pick| pick.axis).collect::<Vec<_>>())?;
+            }
+            if self.rest(first) == Some(Rest::Zero) {
+                return Ok(vec![Form::OneHot { rest: Rest::Zero }; node.outputs.len()]);
+            }
+        }
+        let (rest, spread) = self.full_rest(first)?;
+        if let Some(pick) = along {
+            // Only tokens before the grid's may go.
+            let (prefix, out) = (self.prefix(first), OutletId::new(id, 0));
+            let grid_stays = pick.to_end && pick.step == 1 && pick.start.is_some_and(|start| start <= prefix);
+            if !grid_stays || pick.drops || !matches!(parts, [picks] if picks.len() == 1) {
+                return Err(format!("it takes a part of the positions (axis {})", pick.axis));
+            }
+            if self.rest(first) == Some(Rest::Zero) {
+                return self.one(out.node, Rest::Zero);
+            }
+            if !spread.positions {
+                return self.one(out.node, Rest::Value(rest));
+            }
+        }
+        let shape = |this: &Self, slot: usize| this.rest_shape(OutletId::new(id, slot), spread);
+        let rests = self.pick(node, parts, rest, shape)?;
+        Ok(rests.into_iter().map(|rest| Form::OneHot { rest: Rest::Value(rest) }).collect())
+    }
+
+    /// Tokens before the grid's, picked from a masked value: no mask changes them. `None` where that is not
+    /// what a node does.
+    pub(super) fn prefix_tokens(&mut self, id: NodeId, node: &Node, action: &Action) -> Option<OutletId> {
+        let Action::Pick(parts) = action else { return None };
+        let [picks] = &parts[..] else { return None };
+        let ([pick], first) = (&picks[..], *node.inputs.first()?) else { return None };
+        self.rest(first)?;
+        let start = pick.start.filter(|_| pick.drops || pick.step == 1)?;
+        let length = if pick.drops { 1 } else { node.outputs[0].fact.shape.get(pick.axis)?.fixed()? };
+        let prefix = self.labels.get(first)?.0.get(pick.axis)?.prefix;
+        let out = OutletId::new(id, 0);
+        match start.checked_add(length)? <= prefix {
+            true if self.mask.class_token => Some(out),
+            true => {
+                // Blanked like the others.
+                let (rest, spread) = self.full_rest(first).ok()?;
+                if spread.positions {
+                    return None;
+                }
+                let hint = format!("{}/blank", node.name);
+                let rest = if pick.drops { self.patch.squeeze(&hint, rest, &[pick.axis]) } else { rest };
+                let sizes = self.original_sizes(out);
+                Some(self.patch.broadcast_to(&hint, rest, &sizes))
+            }
+            false => None,
+        }
     }
 
     fn reshape(&mut self, id: NodeId, node: &Node, first: OutletId) -> Result<Vec<Form>, Why> {
@@ -289,11 +334,7 @@ impl Lowering<'_, '_> {
                 Ok(vec![Form::OneHot { rest: Rest::Zero }])
             }
             _ => {
-                let rest = self.full_rest(first)?;
-                let sizes: Option<Vec<Size>> =
-                    self.rest_shape(out)?.iter().map(|dim| dim.fixed().map(Size::Fixed)).collect();
-                let sizes = sizes.ok_or("an extent of its result is not known")?;
-                let rest = self.patch.reshape(&format!("{}/rest", node.name), rest, &sizes);
+                let rest = self.reshaped_rest(id, node)?;
                 self.one(id, Rest::Value(rest))
             }
         }
@@ -318,12 +359,13 @@ impl Lowering<'_, '_> {
                 self.one(id, rest)
             }
             (WindowKind::Convolution, Extent::Whole) => {
+                self.binary_masks()?;
                 // [O,C,h,w]: for each position the [O,C] matrix that meets it.
                 let weight = node.inputs[1];
                 let shape = self.patch.fact(weight).shape.clone();
                 let positions =
                     Size::product(shape[2..].iter().filter_map(|dim| dim.fixed()).map(Size::Fixed));
-                let sizes = [fixed(shape[0])?, fixed(shape[1])?, positions];
+                let sizes = [Self::fixed(shape[0])?, Self::fixed(shape[1])?, positions];
                 let hint = format!("{}/weight", node.name);
                 let weight = self.patch.reshape(&hint, weight, &sizes);
                 let weight = self.patch.transpose(&hint, weight, &[2, 0, 1]);
@@ -331,10 +373,7 @@ impl Lowering<'_, '_> {
             }
             (_, Extent::Point) => match self.rest(first) {
                 Some(Rest::Zero) => self.one(id, Rest::Zero),
-                _ => {
-                    let rest = self.full_rest(first)?;
-                    self.clone_rest(id, node, rest)
-                }
+                _ => self.clone_rest(id, node),
             },
             _ => Err("its kernel reaches from one position to others".to_owned()),
         }
@@ -347,6 +386,7 @@ impl Lowering<'_, '_> {
             (Some(_), None) => (a, b, ta, true),
             _ => (b, a, !tb, false),
         };
+        let other = self.same(other);
         let rank = self.patch.fact(value).rank();
         if rank < 2 || self.patch.fact(other).rank() < 2 {
             return Err("an operand has less than two axes".to_owned());
@@ -356,18 +396,13 @@ impl Lowering<'_, '_> {
             return self.flattened_product(id, node, value, other, tb, contracted);
         }
         self.apart(value, &[contracted])?;
-        let leading = self.patch.fact(other).rank() - 2;
-        if !self.patch.fact(other).shape[..leading].iter().all(|dim| dim.is_one()) {
-            return Err("its other operand differs along leading axes".to_owned());
-        }
         match self.rest(value) {
             Some(Rest::Zero) => self.one(id, Rest::Zero),
             _ => {
-                let rest = self.full_rest(value)?;
-                let fact = Fact::new(node.outputs[0].fact.element, self.rest_shape(OutletId::new(id, 0))?);
-                let inputs = if left { vec![rest, other] } else { vec![other, rest] };
-                let rest =
-                    self.patch.add(&format!("{}/rest", node.name), node.op.clone(), inputs, vec![fact]);
+                // Queries differ between samples, and so does what they make of the rest.
+                let (rest, _) = self.full_rest(value)?;
+                let (a, b) = if left { (rest, other) } else { (other, rest) };
+                let rest = self.patch.matmul(&format!("{}/rest", node.name), a, b, (ta, tb));
                 self.one(id, Rest::Value(rest))
             }
         }
@@ -388,6 +423,7 @@ impl Lowering<'_, '_> {
         transpose: bool,
         axis: usize,
     ) -> Result<Vec<Form>, Why> {
+        self.binary_masks()?;
         if self.patch.fact(weight).rank() != 2
             || self.labels.get(value).is_none_or(|axes| axes.positional() != [axis])
         {
@@ -403,8 +439,8 @@ impl Lowering<'_, '_> {
         let k = fixed_size(&self.k())?;
         let other = atoms[if channels_first { 0 } else { 2 }].size;
         let shape = self.patch.fact(weight).shape.clone();
-        let out = fixed(if transpose { shape[0] } else { shape[1] })?;
-        let channels = fixed(other)?;
+        let out = Self::fixed(if transpose { shape[0] } else { shape[1] })?;
+        let channels = Self::fixed(other)?;
         let hint = format!("{}/weight", node.name);
         // To [K,O,C], from [O, C·K] or [C·K, O] with either order inside.
         let (sizes, order) = match (transpose, channels_first) {
@@ -431,10 +467,6 @@ impl Lowering<'_, '_> {
         }
         Some(at)
     }
-}
-
-fn fixed(dim: Dim) -> Result<Size, Why> {
-    dim.fixed().map(Size::Fixed).ok_or_else(|| "an extent of its weight is not known".to_owned())
 }
 
 fn fixed_size(size: &Size) -> Result<Size, Why> {

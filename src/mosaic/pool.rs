@@ -68,6 +68,8 @@ impl Lowering<'_, '_> {
         reduction: Reduction,
         axes: &[usize],
     ) -> Result<Vec<Form>, Why> {
+        self.no_prefix(map)?;
+        self.binary_masks()?;
         let positions = self.positions(map)?;
         let fact = self.patch.fact(map).clone();
         if !positions.iter().all(|axis| axes.contains(axis)) {

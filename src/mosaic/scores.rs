@@ -118,7 +118,7 @@ impl Lowering<'_, '_> {
             Classes::Top(count) => {
                 let sizes = self.original_sizes(logits.outlet);
                 let flat = [sizes[logits.batch].clone(), sizes[logits.class].clone()];
-                let flat = self.patch.reshape("targets/logits", logits.outlet, &flat);
+                let flat = self.patch.reshape("targets/logits", logits.original, &flat);
                 let fact = self.patch.fact(flat);
                 let shape = vec![fact.shape[0], Dim::Fixed(*count)];
                 let facts = vec![Fact::new(fact.element, shape.clone()), Fact::new(ElementType::I64, shape)];

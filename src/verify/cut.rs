@@ -11,10 +11,10 @@ use crate::graph::{Graph, NodeId, OutletId};
 use crate::ir::{Dim, Document, ElementType, Shape};
 use crate::runtime::Tensor;
 
-/// A head: everything between a feature map and the logits.
+/// A head: everything between masked values and the logits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
-    /// What it reads: the feature map first, then values that bypass it.
+    /// What it reads: the masked values first, the target before others, then values that bypass them.
     pub(super) inputs: Vec<OutletId>,
     /// What it computes.
     pub(super) output: OutletId,
@@ -39,24 +39,26 @@ pub(super) fn signature(declared: &[Dim], tensor: &Tensor) -> Signature {
 }
 
 impl Head {
-    /// Goes back from `logits` until `target`, constants, or values that `target` has no part in.
+    /// Goes back from `logits` until a masked value, constants, or values that no masked one has a part in.
+    /// So what turns one masked value into another is left out.
     ///
     /// Computations on shapes stay inside, back to the tensor whose shape they start from: so they
     /// are constant in the head, as they are in the model.
     ///
     /// # Errors
-    /// A message where the logits do not depend on the target.
-    pub(super) fn new(graph: &Graph, target: OutletId, logits: OutletId) -> Result<Self, String> {
-        let of_target = carriers(graph, |input| input == target);
+    /// A message where the logits do not depend on a masked value.
+    pub(super) fn new(graph: &Graph, masked: &[OutletId], logits: OutletId) -> Result<Self, String> {
+        let of_target = carriers(graph, |input| masked.contains(&input));
         let of_inputs = carriers(graph, |input| is_parameter(graph, input.node));
         if !of_target[logits.node.0] {
+            let labels: Vec<String> = masked.iter().map(|outlet| graph.label(*outlet)).collect();
             return Err(format!(
                 "the logits '{}' do not depend on the target '{}'",
                 graph.label(logits),
-                graph.label(target)
+                labels.join("', '")
             ));
         }
-        let mut head = Self { inputs: vec![target], output: logits, inside: vec![false; graph.len()] };
+        let mut head = Self { inputs: masked.to_vec(), output: logits, inside: vec![false; graph.len()] };
         let mut open = vec![logits.node];
         while let Some(id) = open.pop() {
             if std::mem::replace(&mut head.inside[id.0], true) {
@@ -65,7 +67,7 @@ impl Head {
             for &input in &graph.node(id).inputs {
                 let bypass =
                     !of_target[input.node.0] && (of_inputs[input.node.0] || is_parameter(graph, input.node));
-                if input == target {
+                if masked.contains(&input) {
                     continue;
                 } else if !bypass {
                     open.push(input.node);
@@ -75,7 +77,7 @@ impl Head {
             }
         }
         // The order in which they were found depends on a stack; that in the file is easier to follow.
-        head.inputs[1..].sort();
+        head.inputs[masked.len()..].sort();
         Ok(head)
     }
 
@@ -270,7 +272,7 @@ mod tests {
     #[test]
     fn a_head_ends_at_the_target_and_at_what_bypasses_it() {
         let (document, graph) = model(MODEL);
-        let head = Head::new(&graph, outlet(&graph, "target"), outlet(&graph, "logits")).unwrap();
+        let head = Head::new(&graph, &[outlet(&graph, "target")], outlet(&graph, "logits")).unwrap();
         assert_eq!(names(&graph, &head.inputs), ["target", "vector", "trunk", "side"]);
         let signatures = vec![(ElementType::F32, vec![Dim::Dynamic, Dim::Fixed(2)]); 4];
         let text = head.emit(&document, &graph, &signatures);
@@ -292,10 +294,10 @@ mod tests {
     #[test]
     fn a_head_without_the_target_is_refused() {
         let (_, graph) = model(MODEL);
-        let error = Head::new(&graph, outlet(&graph, "logits"), outlet(&graph, "side")).unwrap_err();
+        let error = Head::new(&graph, &[outlet(&graph, "logits")], outlet(&graph, "side")).unwrap_err();
         assert_eq!(error, "the logits 'side' do not depend on the target 'logits'");
         // A shape carries no data.
-        Head::new(&graph, outlet(&graph, "target"), outlet(&graph, "own_shape")).unwrap_err();
+        Head::new(&graph, &[outlet(&graph, "target")], outlet(&graph, "own_shape")).unwrap_err();
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Layout {
                     }
                     (geometry.height, geometry.width) = (height, width);
                     (geometry.row_stride, geometry.column_stride) = (width * stride, stride);
-                    geometry.start = prefix * stride;
+                    (geometry.start, geometry.prefix) = (prefix * stride, *prefix);
                 }
             }
             stride *= dim;
@@ -132,6 +132,8 @@ pub(super) struct Geometry {
     column_stride: usize,
     /// Elements before the first position: tokens that are none.
     start: usize,
+    /// How many tokens that is.
+    prefix: usize,
 }
 
 impl Geometry {
@@ -154,6 +156,18 @@ impl Geometry {
     pub(super) fn at_position(&self, position: usize) -> impl Iterator<Item = usize> + '_ {
         (0..self.batch)
             .flat_map(move |n| (0..self.channels).map(move |channel| self.offset(n, channel, position)))
+    }
+}
+
+impl Geometry {
+    /// Offsets of all images and channels of the tokens that belong to no position.
+    pub(super) fn at_prefix(&self) -> impl Iterator<Item = usize> + '_ {
+        let images = (0..self.batch).flat_map(|n| (0..self.channels).map(move |channel| (n, channel)));
+        images.flat_map(move |(n, channel)| {
+            (0..self.prefix).map(move |token| {
+                n * self.batch_stride + channel * self.channel_stride + token * self.column_stride
+            })
+        })
     }
 }
 
@@ -199,6 +213,9 @@ mod tests {
         assert_eq!(geometry.offset(0, 0, 0), 6);
         assert_eq!(geometry.offset(0, 2, 5), 23);
         assert_eq!((0..6).flat_map(|k| geometry.at_position(k)).min(), Some(6));
+        let mut prefix: Vec<usize> = geometry.at_prefix().collect();
+        prefix.sort_unstable();
+        assert_eq!(prefix, [0, 1, 2, 3, 4, 5]);
     }
 
     #[test]

@@ -38,15 +38,67 @@ pub(super) struct Definition {
 /// A method's own part of a [`Definition`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Method {
-    /// Logits with all positions but one set to zero.
-    ReciproCam {
+    /// Logits with the features around one position kept: ReciproCAM and ViTReciproCAM.
+    Masked {
         /// The class scores before Softmax or Sigmoid.
         logits: OutletId,
         /// Classes that have a map.
         targets: Targets,
+        /// What is kept.
+        masking: Masking,
     },
     /// Mean over channels.
     ActivationMap,
+}
+
+/// What of the features a mask keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Masking {
+    /// Around its position.
+    pub(super) kernel: Kernel,
+    /// Whether tokens that belong to no position are kept.
+    pub(super) prefix: bool,
+    /// Further values that are masked alike, which are not computed from the masked target.
+    pub(super) also: Vec<(OutletId, Layout)>,
+}
+
+/// Weights of a mask around its position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kernel {
+    /// The position alone.
+    Single,
+    /// `[1 2 1; 2 4 2; 1 2 1] / 16` (arXiv 2310.02588), cut at the border.
+    Gaussian,
+}
+
+impl Kernel {
+    /// The positions that the mask of a position keeps, with their weights.
+    pub(super) fn around(self, position: usize, height: usize, width: usize) -> Vec<(usize, f32)> {
+        let weights: &[&[f32]] = match self {
+            Self::Single => &[&[1.0]],
+            Self::Gaussian => &[
+                &[1.0 / 16.0, 2.0 / 16.0, 1.0 / 16.0],
+                &[2.0 / 16.0, 4.0 / 16.0, 2.0 / 16.0],
+                &[1.0 / 16.0, 2.0 / 16.0, 1.0 / 16.0],
+            ],
+        };
+        let reach = weights.len() / 2;
+        let (row, column) = (position / width.max(1), position % width.max(1));
+        let mut kept = Vec::new();
+        for (i, weights) in weights.iter().enumerate() {
+            for (j, weight) in weights.iter().enumerate() {
+                // From the kernel's corner, which may lie outside the grid.
+                let (Some(y), Some(x)) = ((row + i).checked_sub(reach), (column + j).checked_sub(reach))
+                else {
+                    continue;
+                };
+                if y < height && x < width {
+                    kept.push((y * width + x, *weight));
+                }
+            }
+        }
+        kept
+    }
 }
 
 /// Classes that have a map.
@@ -96,7 +148,12 @@ impl<'a> Record<'a> {
     pub(super) fn definition(&self, graph: &Graph) -> Result<Definition, String> {
         let method = match self.method() {
             "reciprocam" => {
-                Method::ReciproCam { logits: self.outlet(graph, "logits")?, targets: self.targets()? }
+                let masking = Masking { kernel: Kernel::Single, prefix: false, also: Vec::new() };
+                Method::Masked { logits: self.outlet(graph, "logits")?, targets: self.targets()?, masking }
+            }
+            "vitreciprocam" => {
+                let masking = self.masking(graph)?;
+                Method::Masked { logits: self.outlet(graph, "logits")?, targets: self.targets()?, masking }
             }
             "activationmap" => Method::ActivationMap,
             other => return Err(format!("the definition of the method '{other}' is not known here")),
@@ -106,11 +163,7 @@ impl<'a> Record<'a> {
             Some(element @ (ElementType::U8 | ElementType::F32 | ElementType::F16)) => element,
             _ => return Err(format!("saliency_type '{element}' is none of u8, f32 and f16")),
         };
-        let scaling = match self.required("scaling")? {
-            "true" => true,
-            "false" => false,
-            other => return Err(format!("scaling is '{other}', not true or false")),
-        };
+        let scaling = self.flag("scaling")?;
         if element == ElementType::U8 && !scaling {
             return Err("maps that are not scaled to 0..255 cannot be u8".to_owned());
         }
@@ -129,6 +182,33 @@ impl<'a> Record<'a> {
 
     fn required(&self, name: &str) -> Result<&'a str, String> {
         self.get(name).ok_or_else(|| format!("the record has no '{name}'"))
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, String> {
+        match self.required(name)? {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err(format!("{name} is '{other}', not true or false")),
+        }
+    }
+
+    /// `mask`, `class_token`, and the values `masked_1`, `masked_2`, … with their layouts.
+    fn masking(&self, graph: &Graph) -> Result<Masking, String> {
+        let kernel = match self.required("mask")? {
+            "single" => Kernel::Single,
+            "gaussian" => Kernel::Gaussian,
+            other => return Err(format!("mask '{other}' is neither single nor gaussian")),
+        };
+        let mut also = Vec::new();
+        for i in 1.. {
+            let name = format!("masked_{i}");
+            if self.get(&name).is_none() {
+                break;
+            }
+            let layout = Layout::parse(self.required(&format!("{name}_layout"))?)?;
+            also.push((self.outlet(graph, &name)?, layout));
+        }
+        Ok(Masking { kernel, prefix: self.flag("class_token")?, also })
     }
 
     /// `<name>` is a layer of the original, `<name>_slot` one of its outputs counted from 0.
@@ -212,11 +292,11 @@ mod tests {
     #[test]
     fn a_whole_record_is_understood() {
         let found = definition("", None).unwrap();
-        let Method::ReciproCam { targets, .. } = found.method else { panic!() };
+        let Method::Masked { targets, .. } = found.method else { panic!() };
         assert_eq!(targets, Targets::Top(5));
         assert_eq!(found.grid, Some((3, 4)));
         let found = definition("targets", Some("3, 1")).unwrap();
-        let Method::ReciproCam { targets, .. } = found.method else { panic!() };
+        let Method::Masked { targets, .. } = found.method else { panic!() };
         assert_eq!(targets, Targets::Classes(vec![3, 1]));
     }
 
@@ -230,6 +310,52 @@ mod tests {
         }
         assert!(definition("method", Some("gradcam")).unwrap_err().contains("gradcam"));
         assert!(definition("scaling", Some("false")).unwrap_err().contains("u8"));
+    }
+
+    #[test]
+    fn masks_of_transformers_are_read() {
+        let read = |extra: &str| {
+            let mut text: String =
+                ENTRIES[1..].iter().map(|(k, v)| format!("<{k} value=\"{v}\"/>")).collect();
+            text.push_str("<method value=\"vitreciprocam\"/>");
+            text.push_str(extra);
+            let document = document(&text);
+            let graph = Graph::new(&document).unwrap();
+            match Record::read(&document).unwrap().definition(&graph)?.method {
+                Method::Masked { masking, .. } => Ok(masking),
+                Method::ActivationMap => Err("another method".to_owned()),
+            }
+        };
+        let masks = r#"<mask value="gaussian"/><class_token value="false"/>"#;
+        let one = r#"<masked_1 value="in"/><masked_1_layout value="N,1+HW,C"/>"#;
+        // Counting ends at the first gap.
+        let third = r#"<masked_3 value="in"/><masked_3_layout value="N,1+HW,C"/>"#;
+        let masking = read(&format!("{masks}{one}{third}")).unwrap();
+        assert_eq!((masking.kernel, masking.prefix, masking.also.len()), (Kernel::Gaussian, false, 1));
+        assert!(read(one).unwrap_err().contains("mask"));
+        assert!(read(r#"<mask value="round"/><class_token value="true"/>"#).unwrap_err().contains("round"));
+        assert!(
+            read(r#"<mask value="single"/><class_token value="1"/>"#).unwrap_err().contains("class_token")
+        );
+        let unknown = one.replace("value=\"in\"", "value=\"gone\"");
+        assert!(read(&format!("{masks}{unknown}")).unwrap_err().contains("gone"));
+        assert!(read(&format!(r#"{masks}<masked_1 value="in"/>"#)).unwrap_err().contains("masked_1_layout"));
+    }
+
+    #[test]
+    fn kernels_are_cut_at_the_border() {
+        let sum = |kept: &[(usize, f32)]| kept.iter().map(|(_, weight)| weight).sum::<f32>();
+        assert_eq!(Kernel::Single.around(7, 3, 4), [(7, 1.0)]);
+        let inside = Kernel::Gaussian.around(5, 3, 4);
+        assert_eq!((inside.len(), sum(&inside)), (9, 1.0));
+        assert_eq!(inside[4], (5, 0.25));
+        let corner = Kernel::Gaussian.around(0, 3, 4);
+        assert_eq!(corner, [(0, 0.25), (1, 0.125), (4, 0.125), (5, 0.0625)]);
+        // The right edge does not reach around to the next row.
+        assert_eq!(
+            Kernel::Gaussian.around(3, 3, 4).iter().map(|(at, _)| *at).collect::<Vec<_>>(),
+            [2, 3, 6, 7]
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::compare::{larger, magnitude};
 use super::cut::{self, Head, Signature};
 use super::layout::Geometry;
-use super::record::{Definition, Method};
+use super::record::{Definition, Masking, Method};
 use crate::Model;
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, OutletId};
@@ -58,8 +58,10 @@ impl<'a> Reference<'a> {
         let graph = model.graph();
         let mut wanted = vec![definition.target];
         let head = match definition.method {
-            Method::ReciproCam { logits, .. } => {
-                let head = Head::new(graph, definition.target, logits).map_err(Error::Usage)?;
+            Method::Masked { logits, ref masking, .. } => {
+                let also = masking.also.iter().map(|(outlet, _)| *outlet);
+                let masked: Vec<OutletId> = std::iter::once(definition.target).chain(also).collect();
+                let head = Head::new(graph, &masked, logits).map_err(Error::Usage)?;
                 wanted.push(logits);
                 wanted.extend(&head.inputs[1..]);
                 Some(head)
@@ -98,15 +100,21 @@ impl<'a> Reference<'a> {
             ElementType::BF16 => 800.0,
             _ => 1.0,
         };
-        if self.head.is_none() {
+        let Method::Masked { masking, .. } = &self.definition.method else {
             let maps = channel_mean(&geometry, &features);
             return Ok(Expected { geometry, features, coarseness, logits: Vec::new(), classes: 1, maps });
-        }
+        };
         let logits = values.next().ok_or_else(missing)?.values()?;
         let classes = logits.len() / geometry.batch.max(1);
         let mut inputs = vec![target];
         inputs.extend(values);
-        let maps = self.masked(runtime, &geometry, inputs, &logits)?;
+        let mut geometries = vec![geometry.clone()];
+        for ((_, layout), tensor) in masking.also.iter().zip(&inputs[1..]) {
+            let fits = layout.fit(tensor.shape(), Some((geometry.height, geometry.width)));
+            let wrong = |message| Error::Usage(format!("a masked value of the record: {message}"));
+            geometries.push(fits.map_err(wrong)?);
+        }
+        let maps = self.masked(runtime, masking, &geometries, inputs, &logits)?;
         Ok(Expected { geometry, features, coarseness, logits, classes, maps })
     }
 
@@ -124,40 +132,40 @@ impl<'a> Reference<'a> {
         values.ok_or_else(|| Error::Internal("an output of the tapped model is missing".to_owned()))
     }
 
-    /// Logits `[images, classes, positions]` of the head with all but one position set to zero.
+    /// Logits `[images, classes, positions]` of the head on masked features, position by position.
     fn masked(
         &mut self,
         runtime: &mut Runtime,
-        geometry: &Geometry,
-        mut inputs: Vec<Tensor>,
+        masking: &Masking,
+        geometries: &[Geometry],
+        inputs: Vec<Tensor>,
         whole: &[f64],
     ) -> Result<Vec<f64>> {
         let scores = whole.len();
         let session = self.head_for(runtime, &inputs)?;
         check_head(whole, &session.run(&inputs)?)?;
-        let target = inputs.swap_remove(0);
-        let width = target.bytes().len().checked_div(target.len()).unwrap_or(0);
-        let mut mosaic = Tensor::zeros(target.element(), target.shape().to_vec())?;
+        let mut mosaics = Vec::new();
+        for (geometry, tensor) in geometries.iter().zip(&inputs) {
+            mosaics.push(Mosaic::new(geometry, tensor, masking.prefix)?);
+        }
+        let Some(geometry) = geometries.first() else { return Ok(Vec::new()) };
         let positions = geometry.positions();
         let mut maps = vec![0.0; scores * positions];
         for position in 0..positions {
-            // Zero is the same bytes in every type, so the mosaic is made without knowing it.
-            for element in geometry.at_position(position) {
-                let bytes = element * width..(element + 1) * width;
-                mosaic.bytes_mut()[bytes.clone()].copy_from_slice(&target.bytes()[bytes]);
+            let kept = masking.kernel.around(position, geometry.height, geometry.width);
+            for (input, mosaic) in mosaics.iter_mut().enumerate() {
+                session.bind_one(input, &mosaic.at(&kept)?)?;
             }
-            session.bind_one(0, &mosaic)?;
             session.infer()?;
             let logits = session.output(0)?.values()?;
             for (score, value) in logits.into_iter().take(scores).enumerate() {
                 maps[score * positions + position] = value;
             }
-            for element in geometry.at_position(position) {
-                mosaic.bytes_mut()[element * width..(element + 1) * width].fill(0);
-            }
         }
         // Once more: some versions of the runtime give another answer at the second run of a graph.
-        session.bind_one(0, &target)?;
+        for (input, tensor) in inputs.iter().take(mosaics.len()).enumerate() {
+            session.bind_one(input, tensor)?;
+        }
         session.infer()?;
         check_head(whole, &[session.output(0)?])?;
         Ok(maps)
@@ -181,6 +189,42 @@ impl<'a> Reference<'a> {
             Some((_, session)) => Ok(session),
             None => Err(Error::Internal("a compiled head was lost".to_owned())),
         }
+    }
+}
+
+/// One value of the original, to be masked again and again.
+#[derive(Debug)]
+struct Mosaic<'a> {
+    geometry: &'a Geometry,
+    tensor: &'a Tensor,
+    /// The value in single precision, which is what weights are applied in.
+    values: Vec<f32>,
+    /// Zero but for tokens that every mask keeps.
+    blank: Vec<f32>,
+}
+
+impl<'a> Mosaic<'a> {
+    fn new(geometry: &'a Geometry, tensor: &'a Tensor, prefix: bool) -> Result<Self> {
+        #[allow(clippy::cast_possible_truncation)]
+        let values: Vec<f32> = tensor.values()?.into_iter().map(|value| value as f32).collect();
+        let mut blank = vec![0.0; values.len()];
+        if prefix {
+            for element in geometry.at_prefix() {
+                blank[element] = values[element];
+            }
+        }
+        Ok(Self { geometry, tensor, values, blank })
+    }
+
+    /// The value under a mask, given by the positions that it keeps and their weights.
+    fn at(&mut self, kept: &[(usize, f32)]) -> Result<Tensor> {
+        let mut masked = self.blank.clone();
+        for (position, weight) in kept {
+            for element in self.geometry.at_position(*position) {
+                masked[element] = weight * self.values[element];
+            }
+        }
+        Ok(Tensor::from_values(self.tensor.element(), self.tensor.shape().to_vec(), &masked)?)
     }
 }
 

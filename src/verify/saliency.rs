@@ -32,7 +32,7 @@ pub(super) fn compare_maps(
     let geometry = &expected.geometry;
     let count = rows.first().map_or(0, Vec::len);
     let shape = match definition.method {
-        Method::ReciproCam { .. } => vec![geometry.batch, count, geometry.height, geometry.width],
+        Method::Masked { .. } => vec![geometry.batch, count, geometry.height, geometry.width],
         Method::ActivationMap => vec![geometry.batch, geometry.height, geometry.width],
     };
     if found.shape() != shape || found.element() != definition.delivered {
@@ -95,7 +95,7 @@ fn rows(definition: &Definition, expected: &Expected) -> Result<Vec<Vec<Vec<usiz
     let (batch, classes) = (expected.geometry.batch, expected.classes);
     let targets = match &definition.method {
         Method::ActivationMap => return Ok(vec![vec![vec![0]]; batch]),
-        Method::ReciproCam { targets, .. } => targets,
+        Method::Masked { targets, .. } => targets,
     };
     if expected.logits.len() != batch * classes {
         return Err(format!("{} logits for a batch of {batch}", expected.logits.len()));
@@ -153,12 +153,16 @@ mod tests {
     use crate::graph::{NodeId, OutletId};
     use crate::ir::ElementType;
     use crate::verify::layout::Layout;
+    use crate::verify::record::{Kernel, Masking};
 
     fn definition(targets: Option<Targets>, element: ElementType) -> Definition {
         let outlet = OutletId::new(NodeId(0), 0);
         Definition {
             method: match targets {
-                Some(targets) => Method::ReciproCam { logits: outlet, targets },
+                Some(targets) => {
+                    let masking = Masking { kernel: Kernel::Single, prefix: false, also: Vec::new() };
+                    Method::Masked { logits: outlet, targets, masking }
+                }
                 None => Method::ActivationMap,
             },
             target: outlet,

@@ -185,16 +185,22 @@ def volo_token(path):
 @fixture("PyTorch, timm", TIMM)
 def tnt_token(path):
     """Pixels of each patch have blocks of their own, joined into the patch tokens (TNT)."""
-    small = {name: value for name, value in SMALL.items() if name not in ("num_heads", "patch_size")}
     model = TNT(
-        **{**small, "depth": 1}, patch_size=16, inner_dim=4, num_heads_inner=2, num_heads_outer=2
+        **FAMILY,
+        patch_size=16,
+        embed_dim=16,
+        inner_dim=4,
+        depth=1,
+        num_heads_inner=2,
+        num_heads_outer=2,
+        mlp_ratio=2,
     )
     export_torch(path, model, STATIC, **FP32)
 
 
 @fixture("PyTorch, timm", TIMM)
 def pit_token(path):
-    """A convolution pools the patches between two stages, and the class token goes round it (PiT)."""
+    """A convolution pools the patches between two stages; the class token goes round it (PiT)."""
     model = PoolingVisionTransformer(
         **FAMILY,
         patch_size=8,

@@ -15,6 +15,7 @@ import torch
 
 from fixtures_lib import (
     checks,
+    class_token,
     cnn,
     control_flow,
     edited,
@@ -25,6 +26,7 @@ from fixtures_lib import (
     readme,
     tensorflow_models,
     timm_models,
+    token_families,
     transformers,
 )
 from fixtures_lib.registry import FIXTURES, Skipped
@@ -38,6 +40,8 @@ KINDS = (
     tensorflow_models,
     heads,
     transformers,
+    class_token,
+    token_families,
     timm_models,
     control_flow,
     no_fit,

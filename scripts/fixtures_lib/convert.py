@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 import openvino as ov
+from openvino.frontend import FrontEndManager
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+from openvino.passes import ConstantFolding, Manager
 
 from .torch_tools import prepare, smooth_images
 
@@ -22,6 +25,39 @@ def convert_torch(model, example_inputs, shapes=None):
     )
 
 
+def convert_torch_plain(model, example_input, shape):
+    """Convert by the front end alone, as older releases did for what they had no fusion for.
+
+    The full conversion makes ScaledDotProductAttention of written-out attention.
+    """
+    decoder = TorchScriptPythonDecoder(model, example_input=example_input)
+    front_end = FrontEndManager().load_by_framework("pytorch")
+    converted = front_end.convert(front_end.load(decoder))
+    converted.reshape(ov.PartialShape(shape))
+    fold_constants(converted)
+    drop_unit_factors(converted)
+    return converted
+
+
+def drop_unit_factors(model):
+    """Remove multiplications by one, which stand for the `alpha` of PyTorch's sums."""
+    for op in model.get_ordered_ops():
+        if op.get_type_name() != "Multiply":
+            continue
+        for index in range(2):
+            factor = op.input_value(index).get_node()
+            if factor.get_type_name() == "Constant" and factor.get_data().tolist() == 1:
+                op.output(0).replace(op.input_value(1 - index))
+                break
+
+
+def fold_constants(model):
+    """Compute what depends on constants only."""
+    passes = Manager()
+    passes.register_pass(ConstantFolding())
+    passes.run_passes(model)
+
+
 def name_ports(model, inputs=("image",), outputs=("logits",)):
     """Name inputs and outputs: a trace leaves outputs unnamed or numbered."""
     for port, name in zip(model.inputs, inputs, strict=True):
@@ -32,9 +68,10 @@ def name_ports(model, inputs=("image",), outputs=("logits",)):
     return model
 
 
-def export_torch(path, model, shape, outputs=("logits",), compress_to_fp16=True):
+def export_torch(path, model, shape, outputs=("logits",), compress_to_fp16=True, fusions=True):
     """Prepare, convert and save a model with one image input of `shape` (-1 is dynamic).
 
+    Without `fusions` the graph is left as the front end makes it.
     A dynamic batch is traced with two images, a fixed one as it is: some models build their
     reshapes from the batch that they see.
     """
@@ -43,7 +80,11 @@ def export_torch(path, model, shape, outputs=("logits",), compress_to_fp16=True)
     images = smooth_images((8, channels, *size), seed=1)
     prepare(model, images)
     example = images[: 2 if batch < 0 else batch]
-    converted = name_ports(convert_torch(model, [example], [shape]), outputs=outputs)
+    if fusions:
+        converted = convert_torch(model, [example], [shape])
+    else:
+        converted = convert_torch_plain(model, example, shape)
+    name_ports(converted, outputs=outputs)
     save(converted, path, compress_to_fp16=compress_to_fp16)
 
 

@@ -186,7 +186,7 @@ impl<'a> Search<'a> {
             for &user in readers {
                 let joins = after[user.index()];
                 match action(self.model, graph.node(user)) {
-                    Action::Elementwise(_) | Action::Concat { .. } if joins => return true,
+                    Action::Elementwise(_) if joins => return true,
                     Action::Elementwise(_) if self.data(user).len() > 1 => {}
                     Action::Elementwise(_)
                     | Action::Transpose { .. }

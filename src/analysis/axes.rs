@@ -122,6 +122,25 @@ impl Axis {
         }
     }
 
+    /// The two axes that cutting into patches makes of one: the offset inside a patch, and the patch.
+    pub(super) fn unfolded(&self, dilation: usize, stride: usize, inner: Dim, outer: Dim) -> (Self, Self) {
+        match &self.atoms[..] {
+            [atom] if self.prefix == 0 && atom.role != Role::Batch => {
+                let part = |size: Dim, step: usize| Axis {
+                    prefix: 0,
+                    atoms: vec![Atom {
+                        size,
+                        stride: atom.stride.saturating_mul(step),
+                        origin: None,
+                        ..*atom
+                    }],
+                };
+                (part(inner, dilation), part(outer, stride))
+            }
+            _ => (Self::other(inner), Self::other(outer)),
+        }
+    }
+
     pub(super) fn merged(mut self) -> Self {
         let mut atoms: Vec<Atom> = Vec::with_capacity(self.atoms.len());
         for atom in self.atoms.drain(..) {

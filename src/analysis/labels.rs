@@ -94,6 +94,13 @@ impl Labels {
                 inserted_or_removed(model, node, input, out.len()).or_else(|| regroup(input, out))
             }
             Action::Pick(parts) => self.pick(first, parts.get(slot)?, out),
+            Action::Unfold { axis, dilation, stride } => {
+                let mut axes = self.get(first)?.0.clone();
+                let (inner, outer) =
+                    axes.get(*axis)?.unfolded(*dilation, *stride, out[*axis], out[*axis + 1]);
+                axes.splice(*axis..=*axis, [inner, outer]);
+                Some(Axes(axes))
+            }
             Action::Concat { axis } => self.concat(graph, node, *axis, out),
             Action::ShapeOf | Action::Opaque => None,
         }

@@ -5,13 +5,13 @@
 
 use super::{MAX_INTEGERS, Model};
 use crate::graph::{Node, OutletId};
-use crate::ir::{ElementType, resolve_axis};
+use crate::ir::{Dim, ElementType, resolve_axis};
 
 /// Shape arithmetic is short. The bound is on visits, not on depth: what reads a value twice, and that
 /// again and again, takes exponential time.
 const MAX_VISITS: usize = 256;
 
-/// The values of an integer tensor of rank 0 or 1, where known.
+/// The values of an integer tensor, row-major, where known.
 pub(super) fn integers(model: &Model, outlet: OutletId) -> Option<Vec<i64>> {
     let mut left = MAX_VISITS;
     evaluate(model, outlet, &mut left)
@@ -49,17 +49,23 @@ fn evaluate(model: &Model, outlet: OutletId, left: &mut usize) -> Option<Vec<i64
             (short && model.graph().fact(outlet).rank() == 1).then(|| parts.concat())
         }
         "Split" => split(model, node, &input(0)?, *input(1)?.first()?, outlet.slot),
+        "Range" => {
+            let (start, stop, step) = (*input(0)?.first()?, *input(1)?.first()?, *input(2)?.first()?);
+            let count =
+                usize::try_from(stop.checked_sub(start)?.checked_add(step)?.checked_sub(1)? / step.max(1));
+            let count = count.ok().filter(|count| step > 0 && *count <= MAX_INTEGERS)?;
+            (0..count).map(|i| start.checked_add(step.checked_mul(i64::try_from(i).ok()?)?)).collect()
+        }
         "ReduceProd" => {
             Some(vec![input(0)?.iter().try_fold(1i64, |product, value| product.checked_mul(*value))?])
         }
         kind => {
             let operation = arithmetic(kind)?;
             let (a, b) = (input(0)?, input(1)?);
-            let length = if a.len() == 1 { b.len() } else { a.len() };
-            if a.is_empty() || b.is_empty() || (b.len() != length && b.len() != 1) {
-                return None;
-            }
-            (0..length).map(|i| operation(a[i % a.len()], b[i % b.len()])).collect()
+            let shape = |i: usize| fixed(&model.graph().fact(*node.inputs.get(i)?).shape);
+            let out = fixed(&model.graph().fact(outlet).shape)?;
+            let (a, b) = (broadcast(&a, &shape(0)?, &out)?, broadcast(&b, &shape(1)?, &out)?);
+            a.into_iter().zip(b).map(|(a, b)| operation(a, b)).collect()
         }
     }
 }
@@ -75,6 +81,34 @@ fn shape_behind(model: &Model, outlet: OutletId) -> Option<Vec<Option<i64>>> {
     }
     let shape = &model.graph().fact(*node.inputs.first()?).shape;
     Some(shape.iter().map(|dim| i64::try_from(dim.fixed()?).ok()).collect())
+}
+
+fn fixed(shape: &[Dim]) -> Option<Vec<usize>> {
+    shape.iter().map(|dim| dim.fixed()).collect()
+}
+
+/// Values of a tensor laid out as a larger shape, as numpy broadcasts.
+fn broadcast(values: &[i64], shape: &[usize], out: &[usize]) -> Option<Vec<i64>> {
+    let count = out.iter().try_fold(1usize, |count, extent| count.checked_mul(*extent))?;
+    let fits = shape.len() <= out.len()
+        && shape.iter().rev().zip(out.iter().rev()).all(|(own, wide)| own == wide || *own == 1);
+    if !fits || count > MAX_INTEGERS || shape.iter().product::<usize>() != values.len() {
+        return None;
+    }
+    (0..count)
+        .map(|mut i| {
+            let (mut at, mut stride) = (0, 1);
+            for (back, extent) in out.iter().rev().enumerate() {
+                let place = i % extent;
+                i /= extent;
+                if let Some(own) = shape.len().checked_sub(back + 1).map(|axis| shape[axis]) {
+                    at += if own == 1 { 0 } else { place * stride };
+                    stride *= own;
+                }
+            }
+            values.get(at).copied()
+        })
+        .collect()
 }
 
 /// One part of a split tensor, whose elements are given in order.
@@ -120,7 +154,16 @@ fn arithmetic(kind: &str) -> Option<fn(i64, i64) -> Option<i64>> {
 
 #[cfg(test)]
 mod tests {
-    use super::arithmetic;
+    use super::{arithmetic, broadcast};
+
+    #[test]
+    fn values_broadcast_from_the_right() {
+        assert_eq!(broadcast(&[1, 2], &[1, 2], &[3, 2]), Some(vec![1, 2, 1, 2, 1, 2]));
+        assert_eq!(broadcast(&[1, 2, 3], &[3, 1], &[3, 2]), Some(vec![1, 1, 2, 2, 3, 3]));
+        assert_eq!(broadcast(&[7], &[], &[2, 2]), Some(vec![7; 4]));
+        assert_eq!(broadcast(&[1, 2], &[2], &[3]), None);
+        assert_eq!(broadcast(&[1, 2], &[2], &[usize::MAX, 2]), None);
+    }
 
     #[test]
     fn division_rounds_as_openvino_does() {

@@ -23,7 +23,7 @@ impl Lowering<'_, '_> {
         if *action == Action::Opaque && contradicted(self.model(), node) {
             return Err("the shapes that the file declares for it contradict each other".to_owned());
         }
-        if matches!(action, Action::Opaque | Action::ShapeOf) {
+        if matches!(action, Action::Opaque | Action::ShapeOf | Action::Unfold { .. }) {
             return Err(format!("how {} treats the batch is not known", node.op.kind));
         }
         let mut batches = Vec::new();
@@ -105,7 +105,9 @@ impl Lowering<'_, '_> {
                 }
                 self.dense_clone(id, node, inputs)
             }
-            Action::ShapeOf | Action::Opaque => Err("how it treats the batch is not known".to_owned()),
+            Action::ShapeOf | Action::Opaque | Action::Unfold { .. } => {
+                Err("how it treats the batch is not known".to_owned())
+            }
         }
     }
 

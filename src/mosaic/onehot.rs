@@ -69,7 +69,7 @@ impl Lowering<'_, '_> {
             Action::Concat { axis } => self.concat(id, node, *axis),
             Action::Attention => self.attention(id, node),
             Action::Resample { .. } => Err("it moves positions".to_owned()),
-            Action::ShapeOf | Action::Opaque => {
+            Action::ShapeOf | Action::Opaque | Action::Unfold { .. } => {
                 Err("no rule for this operation on a one-hot mosaic".to_owned())
             }
         }

@@ -81,6 +81,16 @@ pub enum Action {
     Reshape,
     /// Takes parts of axes (Slice, StridedSlice, Gather, Split); one entry for each output.
     Pick(Vec<Vec<Pick>>),
+    /// Cuts an axis into patches, perhaps overlapping ones (im2col): in its place come the offset inside a
+    /// patch and the patch.
+    Unfold {
+        /// The axis.
+        axis: usize,
+        /// Distance between neighbours inside a patch.
+        dilation: usize,
+        /// Distance between neighbouring patches.
+        stride: usize,
+    },
     /// Joins along an axis.
     Concat {
         /// The axis.

@@ -1,7 +1,8 @@
 //! Operations that take parts of axes.
 
 use super::{Action, axes, axis, input_integers};
-use crate::graph::Node;
+use crate::graph::{Node, OutletId};
+use crate::ir::Dim;
 use crate::model::Model;
 
 /// Which part of an axis an operation takes.
@@ -160,9 +161,28 @@ fn gather(model: &Model, node: &Node, rank: usize) -> Option<Action> {
             pick
         }
         1 => Pick { axis, start: None, to_end: false, step: 0, drops: false },
+        2 => return unfold(model, axis, indices, &values),
         _ => return None,
     };
     Some(Action::Pick(vec![vec![pick]]))
+}
+
+/// A gather of all `offset * dilation + patch * stride`.
+fn unfold(model: &Model, axis: usize, indices: OutletId, values: &[i64]) -> Option<Action> {
+    let [Dim::Fixed(offsets), Dim::Fixed(patches)] = model.graph().fact(indices).shape[..] else {
+        return None;
+    };
+    if offsets < 2 || patches < 2 || values.len() != offsets.checked_mul(patches)? || values[0] != 0 {
+        return None;
+    }
+    let (stride, dilation) = (usize::try_from(values[1]).ok()?, usize::try_from(values[patches]).ok()?);
+    let regular = values.iter().enumerate().all(|(i, value)| {
+        let (offset, patch) = (i / patches, i % patches);
+        let at =
+            offset.checked_mul(dilation).zip(patch.checked_mul(stride)).and_then(|(a, b)| a.checked_add(b));
+        at.is_some_and(|at| usize::try_from(*value) == Ok(at))
+    });
+    (regular && stride > 0 && dilation > 0).then_some(Action::Unfold { axis, dilation, stride })
 }
 
 #[cfg(test)]

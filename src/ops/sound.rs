@@ -63,6 +63,7 @@ pub(super) fn sound(model: &Model, node: &Node, action: &Action) -> bool {
             parts.len() == node.outputs.len()
                 && parts.iter().zip(&node.outputs).all(|(picks, outlet)| fits(picks, &outlet.fact))
         }
+        Action::Unfold { axis, .. } => single && *axis < rank && out.rank() == rank + 1,
         Action::Concat { axis } => {
             single && *axis < out.rank() && inputs.iter().all(|fact| fact.rank() == out.rank())
         }

@@ -351,7 +351,8 @@ impl<'m> Plan<'_, 'm> {
         }
         // The dearest form says what the branch costs.
         let used = |form: &&str| branch.steps.iter().any(|step| step.form == *form);
-        let mut form = ["Dense", "PerPosition", "Weights", "Masked", "OneHot"].into_iter().find(used);
+        let mut form =
+            ["Dense", "Distinct", "PerPosition", "Weights", "Masked", "OneHot"].into_iter().find(used);
         if form.is_some() && self.options.strategy == Strategy::Dense {
             form = Some("Dense");
         }

@@ -106,7 +106,7 @@ pub struct LoweringReport {
     /// What was asked for.
     pub requested: Strategy,
     /// The dearest form that was needed: `OneHot`, `Masked`, `PerPosition`, `Weights` (of an attention, one row
-    /// for each mask) or `Dense`; absent without a head.
+    /// for each mask), `Distinct` or `Dense`; absent without a head.
     pub form: Option<&'static str>,
     /// Bytes of copied activations alive at one time for one batch, where known and not zero.
     pub dense_bytes: Option<u64>,
@@ -156,7 +156,7 @@ impl fmt::Display for Report {
                 write!(f, ", {} of copied activations", Bytes(bytes))?;
             }
             writeln!(f)?;
-            for step in self.lowering.steps.iter().filter(|step| step.form == "Dense") {
+            for step in self.lowering.steps.iter().filter(|step| matches!(step.form, "Dense" | "Distinct")) {
                 if let Some(why) = &step.why {
                     writeln!(f, "         {} ({}): {why}", step.layer, step.op)?;
                 }

@@ -12,7 +12,8 @@ use std::process::Command;
 use common::{each, fixtures, outcome, root, runtime, small};
 use xai_insert::verify::{Outcome as Verdict, VerifyOptions, verify};
 use xai_insert::{
-    Classes, Destination, Error, Insertion, Method, Model, Options, Outcome, SaliencyType, Strategy, insert,
+    Classes, Destination, Error, Insertion, Kernel, Method, Model, Options, Outcome, SaliencyType, Strategy,
+    insert,
 };
 
 /// Fixtures with an operation that OpenVINO does not know.
@@ -150,6 +151,38 @@ fn feature_vector_beside_listed_classes() {
         saliency_type: FLOAT,
         ..Options::default()
     });
+}
+
+/// Transformers whose tokens are all read behind the masks: of those that the masks blank one is evaluated.
+#[test]
+fn distinct_tokens() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["gap_vit", "gap_vit_dynamic", "token_and_mean", "vit_mean_of_all", "vit_qk_norm"];
+    let more = ["attention_pool_dynamic", "token_batch2", "token_onnx11_dynamic", "vit_res_post_norm"];
+    for name in names.into_iter().chain(more) {
+        let model = Model::read(&small(name), None).unwrap();
+        for (kernel, class_token) in
+            [(Kernel::Gaussian, true), (Kernel::Single, true), (Kernel::Gaussian, false)]
+        {
+            let options = Options {
+                method: Some(Method::VitReciproCam),
+                block: 2,
+                kernel,
+                class_token,
+                scaling: false,
+                saliency_type: FLOAT,
+                ..Options::default()
+            };
+            let Outcome::Inserted(insertion) = insert(&model, &options).unwrap() else { panic!("{name}") };
+            assert_eq!(insertion.report().lowering.form, Some("Distinct"), "{name}");
+            let out = format!("{name}_{}_{class_token}.xml", kernel.name());
+            verified(&insertion, &model, &folder.path().join(out));
+        }
+    }
+    shapes_agree(folder.path());
 }
 
 /// Other targets than the one that is found, farther up: more of the model is the head then.

@@ -60,13 +60,14 @@ fn added_graphs_of_the_dense_lowering() {
 /// Options that change the graph.
 #[test]
 fn added_graphs_under_options() {
-    let cases: [(&str, &str, &[&str]); 8] = [
+    let cases: [(&str, &str, &[&str]); 9] = [
         ("top2", "cnn_dynamic_batch", &["--targets", "top2"]),
         ("listed", "cnn_conv_classifier", &["--targets", "3,1"]),
         ("listed_dense", "cnn_static", &["--targets", "3,1", "--lowering", "dense"]),
         ("unscaled", "cnn_static", &["--no-scaling", "--saliency-type", "f32"]),
         ("activationmap", "nhwc_head_dynamic", &["--method", "activationmap"]),
         ("feature_vector", "gap_vit", &["--feature-vector", "--output-name", "map"]),
+        ("all_tokens", "gap_vit_dynamic", &["--method", "vitreciprocam", "--block", "2"]),
         ("target", "cnn_static", &["--target-layer", "__module.trunk.1.2/aten::relu/Relu"]),
         ("output", "cnn_two_outputs", &["--output", "embedding"]),
     ];

@@ -9,6 +9,7 @@ mod node;
 mod patch;
 
 pub use build::Size;
+pub(crate) use build::index;
 pub use dump::Dump;
 pub use flow::Flow;
 pub use node::{Fact, Graph, Node, NodeId, Op, Outlet, OutletId};

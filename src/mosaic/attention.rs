@@ -144,7 +144,7 @@ impl Lowering<'_, '_> {
         let fact = self.patch.fact(logits).clone();
         let op = Op::new("SoftMax", "opset8").with("axis", -1);
         let weights = self.patch.add(&format!("{hint}/weights"), op, vec![logits], vec![fact]);
-        self.account_weights(id, weights);
+        self.account_tensor(OutletId::new(id, usize::MAX), weights, Some(1));
         self.attend(id, node, weights, values, false)
     }
 

@@ -163,6 +163,7 @@ impl Lowering<'_, '_> {
                 // Where this value's own positions cannot be masked, its operation runs on copies.
                 Err(why) => self.produced_copies(outlet).map_err(|_| why)?,
             },
+            Some(Form::Distinct(_)) => self.produced_copies(outlet)?,
             None => return Err("an operand does not depend on the mask".to_owned()),
         };
         self.copies.insert(outlet, copies);
@@ -342,7 +343,7 @@ impl Lowering<'_, '_> {
     }
 
     /// An operand that is the same for all masks, made to broadcast against N·K rows.
-    fn beside_copies(
+    pub(super) fn beside_copies(
         &mut self,
         outlet: OutletId,
         rank: usize,

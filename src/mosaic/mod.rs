@@ -6,7 +6,8 @@
 //! positions are the copies made ([`Form::Dense`]).
 //!
 //! The forms, cheapest first, and who knows their transfer rules: one-hot (`onehot.rs`), one value for
-//! each position (`position.rs`), one row for each copy (`dense.rs`). `attention.rs` knows what
+//! each position (`position.rs`), one row for each token that differs (`distinct.rs`), one row for each copy
+//! (`dense.rs`). `attention.rs` knows what
 //! attention makes of masked keys and values, `levels.rs` what is not linear in weighted masks, `rest.rs` what stands
 //! where they blank. `sink.rs` narrows the head to the tokens that are read before
 //! it is lowered, `mask.rs` makes the masks. `scores.rs` turns the logits' form into `[N, classes, h, w]`
@@ -14,6 +15,7 @@
 
 mod attention;
 mod dense;
+mod distinct;
 mod levels;
 mod mask;
 mod onehot;
@@ -31,6 +33,7 @@ use crate::graph::{Flow, Node, NodeId, OutletId, Patch, Size};
 use crate::model::Model;
 use crate::ops::{Action, action};
 
+pub use distinct::Distinct;
 pub use mask::{Kernel, Mask};
 pub use scores::{Classes, Order, Scores};
 pub(crate) use sink::sink;
@@ -51,6 +54,8 @@ pub enum Form {
     ///
     /// What was a position of the map is now the number of a mask. No batch axis is made.
     PerPosition(OutletId),
+    /// Copies that hold each distinct token once, where a mask leaves few of them.
+    Distinct(Distinct),
     /// The original's shape with the batch N made N·K, masks innermost.
     Dense(OutletId),
 }
@@ -82,7 +87,7 @@ pub struct Step {
     pub layer: String,
     /// Its operation.
     pub op: String,
-    /// The form of its result: `OneHot`, `PerPosition` or `Dense`.
+    /// The form of its result: `OneHot`, `Masked`, `Weights`, `PerPosition`, `Distinct` or `Dense`.
     pub form: &'static str,
     /// Why it has no cheaper form, where that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -227,8 +232,9 @@ impl<'p, 'm> Lowering<'p, 'm> {
         }
         let mut why = None;
         self.bent = false;
-        let forms = self.cheapest(id, node, &action, &mut why);
-        let forms = match forms {
+        let cheapest = self.cheapest(id, node, &action, &mut why);
+        let copied = cheapest.is_none();
+        let forms = match cheapest {
             Some(forms) => {
                 self.bend(id, node, &forms);
                 forms
@@ -253,8 +259,9 @@ impl<'p, 'm> Lowering<'p, 'm> {
             Some(Form::OneHot { .. }) if !self.mask.binary() => "Masked",
             Some(Form::OneHot { .. }) => "OneHot",
             // The weights of an attention are the same for all channels: K rows of them are no loss.
-            Some(Form::Dense(_)) if why.is_none() && self.positional(OutletId::new(id, 0)) => "Weights",
+            Some(Form::Dense(_)) if !copied && self.positional(OutletId::new(id, 0)) => "Weights",
             Some(Form::PerPosition(_)) => "PerPosition",
+            Some(Form::Distinct(_)) => "Distinct",
             // Copies of what has no positions left are as many values as the other layout has.
             Some(Form::Dense(_)) if !self.positional(OutletId::new(id, 0)) => "PerPosition",
             _ => "Dense",
@@ -262,8 +269,12 @@ impl<'p, 'm> Lowering<'p, 'm> {
         self.steps.push(Step { layer: node.name.clone(), op: node.op.kind.clone(), form, why });
         for (slot, form) in forms.into_iter().enumerate() {
             let outlet = OutletId::new(id, slot);
-            if let Form::Dense(_) = form {
-                self.account(outlet);
+            match &form {
+                Form::Dense(_) => self.account(outlet),
+                Form::Distinct(distinct) => {
+                    self.account_tensor(outlet, distinct.outlet, self.k().dim().fixed());
+                }
+                Form::OneHot { .. } | Form::PerPosition(_) => {}
             }
             self.forms.insert(outlet, form);
         }
@@ -287,8 +298,16 @@ impl<'p, 'm> Lowering<'p, 'm> {
                 self.weighted_values(id, node, action)
             }
             ["OneHot", "PerPosition"] => Err("a pooled value is combined with an unpooled one".to_owned()),
+            ["Dense", "Distinct", ..] | ["Distinct", ..] => self.distinct_node(id, node, action),
             // Once there are copies, every cheaper operand is copied as well.
             _ => return None,
+        };
+        let tried = match tried {
+            Err(reason) if self.few_distinct(node) => {
+                *why = Some(reason.clone());
+                self.distinct_node(id, node, action).map_err(|distinct| format!("{reason}; {distinct}"))
+            }
+            tried => tried,
         };
         // A rule that speaks of the first output only must not leave another one looking unmasked.
         let read = |slot: usize| {
@@ -331,18 +350,18 @@ impl<'p, 'm> Lowering<'p, 'm> {
         }
     }
 
-    /// Counts the weights of an attention, which belong to no value of the original.
-    fn account_weights(&mut self, node: NodeId, weights: OutletId) {
-        let fact = self.patch.fact(weights);
+    /// Counts a tensor that has not the shape of a value's copies: the weights of an attention, distinct tokens.
+    ///
+    /// `rows` are those of one sample, where the batch is not known.
+    fn account_tensor(&mut self, outlet: OutletId, tensor: OutletId, rows: Option<usize>) {
+        let fact = self.patch.fact(tensor);
         let extents = fact.shape.iter().enumerate();
-        // An unknown batch counts as one sample.
-        let elements =
-            extents.map(|(axis, dim)| if axis == 0 { Some(dim.fixed().unwrap_or(1)) } else { dim.fixed() });
-        let elements = elements.into_iter().try_fold(1u64, |all, extent| all.checked_mul(extent? as u64));
+        let mut extents = extents.map(|(axis, dim)| dim.fixed().or(if axis == 0 { rows } else { None }));
+        let elements = extents.try_fold(1u64, |all, extent| all.checked_mul(extent? as u64));
         let bits = fact.element.bits().unwrap_or(32) as u64;
         match elements.and_then(|elements| elements.checked_mul(bits.div_ceil(8))) {
             Some(bytes) => {
-                self.memory.bytes.insert(OutletId::new(node, usize::MAX), bytes);
+                self.memory.bytes.insert(outlet, bytes);
             }
             None => self.memory.unknown = true,
         }
@@ -416,6 +435,7 @@ fn kind(form: &Form) -> &'static str {
     match form {
         Form::OneHot { .. } => "OneHot",
         Form::PerPosition(_) => "PerPosition",
+        Form::Distinct(_) => "Distinct",
         Form::Dense(_) => "Dense",
     }
 }

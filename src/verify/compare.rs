@@ -136,6 +136,14 @@ pub(super) fn magnitude<'a>(values: impl IntoIterator<Item = &'a f64>) -> f64 {
     values.into_iter().filter(|value| value.is_finite()).fold(0.0, |most, value| most.max(value.abs()))
 }
 
+/// The typical magnitude of numbers; 0 without any.
+pub(super) fn root_mean_square(values: &[f64]) -> f64 {
+    let finite = || values.iter().filter(|value| value.is_finite());
+    #[allow(clippy::cast_precision_loss)]
+    let count = finite().count().max(1) as f64;
+    (finite().map(|value| value * value).sum::<f64>() / count).sqrt()
+}
+
 /// Classes by descending score: for each rank those that rounding noise could have put there.
 ///
 /// The class that belongs to the rank is the first of its list.

@@ -1,6 +1,6 @@
 //! Check 3: the maps are those of the definition.
 
-use super::compare::{self, Encoding, MapDifference, MapFigures, larger, magnitude};
+use super::compare::{self, Encoding, MapDifference, MapFigures, larger, magnitude, root_mean_square};
 use super::record::{Definition, Method, Targets};
 use super::reference::{Expected, position_mean};
 use super::report::FeatureFigures;
@@ -10,6 +10,10 @@ use crate::runtime::Tensor;
 
 /// Error allowed in a feature vector, as a share of its largest magnitude.
 const FEATURE_TOLERANCE: f64 = 1e-4;
+
+/// A logit close to zero is a sum whose terms cancel: it is rounded as they are, which are about as large as the
+/// logits of other classes. A share of those counts as its magnitude, worth 16 units in the last place.
+const CANCELLED: f64 = 0.2;
 
 /// Compares the maps of one sample; problems are appended to `problems`.
 ///
@@ -45,6 +49,7 @@ pub(super) fn compare_maps(
     let values = found.values()?;
     let encoding = Encoding { scaled: definition.scaling, truncated: !definition.element.is_float() };
     let overall = magnitude(&expected.maps);
+    let cancelled = CANCELLED * root_mean_square(&expected.maps);
     let positions = geometry.positions();
     let mut wrong = Vec::new();
     let maps = rows.iter().enumerate().flat_map(|(image, rows)| rows.iter().map(move |row| (image, row)));
@@ -52,7 +57,8 @@ pub(super) fn compare_maps(
         let best = candidates.iter().enumerate().map(|(rank, &class)| {
             let start = (image * expected.classes + class) * positions;
             let map = &expected.maps[start..start + positions];
-            let scale = expected.coarseness * if encoding.scaled { magnitude(map) } else { overall };
+            let own = if encoding.scaled { magnitude(map).max(cancelled) } else { overall };
+            let scale = expected.coarseness * own;
             (rank, class, compare::compare(map, found, scale, encoding))
         });
         let best = best.min_by(|(_, _, a), (_, _, b)| a.use_of_allowance().total_cmp(&b.use_of_allowance()));
@@ -212,6 +218,19 @@ mod tests {
         let (figures, problems) = run(&all, &expected, &[1, 3, 1, 2], &[0.0, 1.0, 5.0, 3.1, -1.0, 2.0]);
         assert_eq!((figures.wrong, figures.differing), (1, 1));
         assert_eq!(problems, ["image 0, class 1: off by 1.00e-1 at row 0, column 1; 2.05e-3 allowed"]);
+    }
+
+    #[test]
+    fn logits_whose_terms_cancel_are_rounded_like_others() {
+        let all = definition(Some(Targets::All), ElementType::U8);
+        // The second map is off by 5 units in the last place of the logits beside it: 1.5 steps of its own range.
+        let maps = [3.0, 5.0, 0.0, 1e-4, 4.0, 1.0];
+        let found = [0.0, 255.0, 2.0, 255.0, 255.0, 0.0];
+        assert!(run(&all, &expected(3, &LOGITS, &maps), &[1, 3, 1, 2], &found).1.is_empty());
+        // With a range a hundred times as wide it would not be.
+        let maps = [3.0, 5.0, 0.0, 1e-2, 4.0, 1.0];
+        let (_, problems) = run(&all, &expected(3, &LOGITS, &maps), &[1, 3, 1, 2], &found);
+        assert_eq!(problems, ["image 0, class 1: off by 2.0 of 255 at row 0, column 0; 1.3 allowed"]);
     }
 
     #[test]

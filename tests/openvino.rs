@@ -161,7 +161,13 @@ fn distinct_tokens() {
     }
     let folder = tempfile::tempdir().unwrap();
     let names = ["gap_vit", "gap_vit_dynamic", "token_and_mean", "vit_mean_of_all", "vit_qk_norm"];
-    let more = ["attention_pool_dynamic", "token_batch2", "token_onnx11_dynamic", "vit_res_post_norm"];
+    let more = [
+        "attention_pool_dynamic",
+        "token_batch2",
+        "token_folded_heads",
+        "token_onnx11_dynamic",
+        "vit_res_post_norm",
+    ];
     for name in names.into_iter().chain(more) {
         let model = Model::read(&small(name), None).unwrap();
         for (kernel, class_token) in
@@ -179,6 +185,27 @@ fn distinct_tokens() {
             let Outcome::Inserted(insertion) = insert(&model, &options).unwrap() else { panic!("{name}") };
             assert_eq!(insertion.report().lowering.form, Some("Distinct"), "{name}");
             let out = format!("{name}_{}_{class_token}.xml", kernel.name());
+            verified(&insertion, &model, &folder.path().join(out));
+        }
+    }
+    shapes_agree(folder.path());
+}
+
+/// Class tokens that are blanked as well: what is computed with them is another value than in the original.
+#[test]
+fn blanked_class_tokens() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let names =
+        ["eva_token", "token_folded_heads", "token_scale_query", "token_onnx11_dynamic", "vit_qk_norm"];
+    for name in names {
+        let model = Model::read(&small(name), None).unwrap();
+        for kernel in [Kernel::Gaussian, Kernel::Single] {
+            let options = Options { kernel, class_token: false, ..Options::default() };
+            let Outcome::Inserted(insertion) = insert(&model, &options).unwrap() else { panic!("{name}") };
+            let out = format!("{name}_{}.xml", kernel.name());
             verified(&insertion, &model, &folder.path().join(out));
         }
     }

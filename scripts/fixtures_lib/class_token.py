@@ -43,12 +43,12 @@ class Attention(nn.Module):
     """Attention from three Linears, written out; `scale` says what is multiplied.
 
     `bias` adds a learned value to every score; `picked` computes q, k and v by one Linear and
-    takes them out by index.
+    takes them out by index; `folded` puts the heads beside the batch on one axis.
     """
 
-    def __init__(self, scale="product", bias=False, picked=False):
+    def __init__(self, scale="product", bias=False, picked=False, folded=False):
         super().__init__()
-        self.scale, self.picked = scale, picked
+        self.scale, self.picked, self.folded = scale, picked, folded
         if picked:
             self.qkv = nn.Linear(DIM, 3 * DIM)
         else:
@@ -71,6 +71,8 @@ class Attention(nn.Module):
     def forward(self, x):
         batch, tokens, _ = x.shape
         q, k, v = self.projections(x)
+        if self.folded:
+            q, k, v = (part.reshape(batch * HEADS, tokens, DIM // HEADS) for part in (q, k, v))
         factor = (DIM // HEADS) ** -0.5
         if self.scale == "query":
             scores = (q * factor) @ k.transpose(-2, -1)
@@ -83,6 +85,8 @@ class Attention(nn.Module):
         if self.bias is not None:
             scores = scores + self.bias
         mixed = scores.softmax(-1) @ v
+        if self.folded:
+            mixed = mixed.reshape(batch, HEADS, tokens, DIM // HEADS)
         return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, DIM))
 
 
@@ -183,6 +187,18 @@ def token_score_bias_fused(path):
     """ScaledDotProductAttention with a mask and a scale among its inputs, dynamic batch."""
     model = Classifier(scale="product", bias=True)
     export_torch(path, model, DYNAMIC, compress_to_fp16=False)
+
+
+@fixture("PyTorch")
+def token_folded_heads(path):
+    """Heads share an axis with a batch of two, `[N * heads, tokens, channels]`, as in products of three axes."""
+    export_torch(path, Classifier(folded=True), [2, 3, *SIZE], **PLAIN)
+
+
+@fixture("PyTorch")
+def token_folded_heads_fused(path):
+    """ScaledDotProductAttention of heads that share an axis with the batch, dynamic; class token and mean are read."""
+    export_torch(path, Classifier(with_mean, folded=True), DYNAMIC, compress_to_fp16=False)
 
 
 @fixture("PyTorch")

@@ -26,10 +26,20 @@ def export(name, folder, batches, front_end):
         if front_end == "onnx":
             converted = through_onnx(model, example, shape)
         else:
-            converted = convert_torch(model, [example], [shape])
+            converted = through_torch(model, example, shape)
         path = Path(folder) / batch / f"{name}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
         save(name_ports(converted), path)
+
+
+def through_torch(model, example, shape):
+    """Trace the model, or export it where it does not trace: convit keeps tensors between calls."""
+    try:
+        return convert_torch(model, [example], [shape])
+    except Exception:
+        dynamic = ({0: torch.export.Dim("batch")},) if shape[0] < 0 else None
+        program = torch.export.export(model, (example,), dynamic_shapes=dynamic)
+        return ov.convert_model(program, input=[ov.PartialShape(shape)])
 
 
 def through_onnx(model, example, shape):

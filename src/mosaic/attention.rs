@@ -56,15 +56,26 @@ impl Lowering<'_, '_> {
         if !fits || rank < 3 || batch != 0 || self.batch(*values)? != 0 {
             return Err("its values have their positions on another axis than the keys".to_owned());
         }
-        // [N·K, .., P, T] to [N, .., K, P, T].
-        let sizes = self.original_sizes(*weights);
+        // [N·K·g, .., P, T] to [N·g, .., K, P, T], with g groups that share the axis of the batch.
+        let (samples, groups) = self.batch_and_groups(*weights)?;
         let hint = format!("{}/weights", node.name);
-        let mut split = sizes.clone();
-        split.insert(1, self.k());
+        let sizes = self.original_sizes(*weights);
+        let mut split = vec![samples.clone(), self.k(), groups.clone()];
+        split.extend_from_slice(&sizes[1..]);
+        let mut order: Vec<usize> = [0, 2].into_iter().chain(3..rank).chain([1, rank, rank + 1]).collect();
+        if groups == Size::Fixed(1) {
+            split.remove(2);
+            order = std::iter::once(0).chain(2..rank - 1).chain([1, rank - 1, rank]).collect();
+        }
         let copies = self.patch.reshape(&hint, copies, &split);
-        let leading = (2..rank - 1).collect::<Vec<_>>();
-        let order: Vec<usize> = [&[0][..], &leading, &[1, rank - 1, rank]].concat();
-        let by_query = self.patch.transpose(&hint, copies, &order);
+        let mut by_query = self.patch.transpose(&hint, copies, &order);
+        if groups != Size::Fixed(1) {
+            let mut joined = vec![Size::product([samples, groups])];
+            joined.extend_from_slice(&sizes[1..rank - 2]);
+            joined.push(self.k());
+            joined.extend_from_slice(&sizes[rank - 2..]);
+            by_query = self.patch.reshape(&hint, by_query, &joined);
+        }
         self.attend(id, node, by_query, *values, *transpose_b)
     }
 
@@ -170,13 +181,13 @@ impl Lowering<'_, '_> {
         let kept = self.patch.binary(&format!("{hint}/kept"), "Multiply", weights, masks);
         let sizes = self.patch.sizes(kept);
         let rank = sizes.len();
-        let batch = Size::Of(self.target.outlet, self.target.layout.batch);
         let out = OutletId::new(id, 0);
+        let (samples, groups) = self.batch_and_groups(out)?;
         let (queries, keys) = (sizes[rank - 2].clone(), sizes[rank - 1].clone());
         let mut rows = sizes[..rank - 3].to_vec();
         rows.extend([Size::product([self.k(), queries.clone()]), keys]);
         if let first @ Size::Of(..) = &mut rows[0] {
-            *first = batch;
+            *first = Size::product([samples.clone(), groups.clone()]);
         }
         let kept = self.patch.reshape(&format!("{hint}/kept"), kept, &rows);
         let above = self.above_rest(values);
@@ -190,13 +201,17 @@ impl Lowering<'_, '_> {
             };
             result = self.patch.binary(&format!("{hint}/blank"), "Add", result, rest);
         }
-        // [N, .., K·P, d] to [N·K, .., P, d].
+        // [N·g, .., K·P, d] to [N·K·g, .., P, d].
         let channels = self.patch.sizes(result).pop().unwrap_or(Size::Fixed(1));
         let mut split = rows[..rank - 3].to_vec();
         split.extend([self.k(), queries, channels]);
+        if groups != Size::Fixed(1) {
+            split.splice(..1, [samples, groups]);
+        }
         let result = self.patch.reshape(&hint, result, &split);
+        let last = split.len() - 1;
         let order: Vec<usize> =
-            [0, rank - 3].into_iter().chain(1..rank - 3).chain([rank - 2, rank - 1]).collect();
+            [0, last - 2].into_iter().chain(1..last - 2).chain([last - 1, last]).collect();
         let result = self.patch.transpose(&hint, result, &order);
         let sizes = self.dense_sizes(out)?;
         Ok(vec![Form::Dense(self.patch.reshape(&hint, result, &sizes))])

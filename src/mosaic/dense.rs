@@ -191,15 +191,14 @@ impl Lowering<'_, '_> {
             false => rest,
         };
         let value = if self.mask.binary() {
-            let map = self.patch.unsqueeze(&hint, outlet, &[1]);
+            let map = self.patch.unsqueeze(&hint, self.hot(outlet), &[1]);
             let masks = self.patch.convert("masks", masks, ElementType::Boolean);
             self.patch.select(&hint, masks, map, rest)
         } else {
             let kept = self.kept(&hint, outlet, masks);
             self.patch.binary(&hint, "Add", kept, rest)
         };
-        let sizes = self.dense_sizes(outlet)?;
-        Ok(self.patch.reshape(&hint, value, &sizes))
+        self.masks_with_batch(&hint, outlet, value)
     }
 
     /// `M_k * (v - rest)` for every k.
@@ -207,8 +206,22 @@ impl Lowering<'_, '_> {
         let hint = format!("{}/mosaic", self.node(outlet).name);
         let masks = self.masks_beside(outlet)?;
         let kept = self.kept(&hint, outlet, masks);
+        self.masks_with_batch(&hint, outlet, kept)
+    }
+
+    /// `[N·g, K, ..]` as copies `[N·K·g, ..]`, with g groups that share the axis of the batch.
+    fn masks_with_batch(&mut self, hint: &str, outlet: OutletId, value: OutletId) -> Result<OutletId, Why> {
+        let (samples, groups) = self.batch_and_groups(outlet)?;
+        let mut value = value;
+        if groups != Size::Fixed(1) {
+            let mut sizes = self.patch.sizes(value);
+            sizes.splice(..1, [samples, groups]);
+            value = self.patch.reshape(hint, value, &sizes);
+            let order: Vec<usize> = [0, 2, 1].into_iter().chain(3..sizes.len()).collect();
+            value = self.patch.transpose(hint, value, &order);
+        }
         let sizes = self.dense_sizes(outlet)?;
-        Ok(self.patch.reshape(&hint, kept, &sizes))
+        Ok(self.patch.reshape(hint, value, &sizes))
     }
 
     fn kept(&mut self, hint: &str, outlet: OutletId, masks: OutletId) -> OutletId {
@@ -228,7 +241,7 @@ impl Lowering<'_, '_> {
             in_order.filter(|role| matches!(role, Role::Height | Role::Width)).collect();
         let prefix = axes.0.iter().map(|axis| axis.prefix).max().unwrap_or(0);
         let tokens = axes.positional().len() == 1;
-        let plain = axes.0[batch].atoms.len() == 1 && (prefix == 0 || tokens);
+        let plain = !axes.0[batch].positional() && (prefix == 0 || tokens);
         if !plain || in_order != [Role::Height, Role::Width] {
             return Err("its positions are not rows and columns in order".to_owned());
         }

@@ -172,16 +172,19 @@ impl Lowering<'_, '_> {
         let (element, rank) = (self.patch.fact(like).element, self.patch.fact(like).rank());
         let k = self.k().dim().fixed().ok_or("the grid is known only at inference")?;
         let rows = values.len() / k.max(1);
-        let shape = vec![Dim::Fixed(1), Dim::Fixed(k), Dim::Fixed(rows)];
+        let (samples, groups) = self.batch_and_groups(like)?;
+        let shape = vec![Dim::Fixed(1), Dim::Fixed(k), Dim::Fixed(1), Dim::Fixed(rows)];
         let constant = self.patch.floats(hint, Fact::new(element, shape), values);
-        let layout = &self.target.layout;
-        let batch = self.patch.sizes(self.target.outlet)[layout.batch].clone();
-        let all = match batch {
-            Size::Fixed(1) => constant,
-            _ => self.patch.broadcast_to(hint, constant, &[batch.clone(), Size::Fixed(k), Size::Fixed(rows)]),
+        let one = Size::Fixed(1);
+        let all = match samples == one && groups == one {
+            true => constant,
+            false => {
+                let sizes = [samples.clone(), Size::Fixed(k), groups.clone(), Size::Fixed(rows)];
+                self.patch.broadcast_to(hint, constant, &sizes)
+            }
         };
-        let mut sizes = vec![Size::Fixed(1); rank];
-        sizes[self.batch(like)?] = Size::product([batch, Size::Fixed(k)]);
+        let mut sizes = vec![one; rank];
+        sizes[self.batch(like)?] = Size::product([samples, Size::Fixed(k), groups]);
         sizes[axis] = Size::Fixed(rows);
         Ok(self.patch.reshape(hint, all, &sizes))
     }
@@ -223,7 +226,8 @@ impl Lowering<'_, '_> {
         // All others are zero above the rest.
         let mut sizes = self.patch.sizes(near);
         if let first @ Size::Of(..) = &mut sizes[0] {
-            *first = Size::Of(self.target.outlet, self.target.layout.batch);
+            let (samples, groups) = self.batch_and_groups(outlet)?;
+            *first = Size::product([samples, groups]);
         }
         sizes[axis + 1] = Size::Fixed(1);
         let zero = self.patch.float("zero", element, 0.0);
@@ -245,8 +249,16 @@ impl Lowering<'_, '_> {
             let rest = self.patch.unsqueeze(&hint, rest, &[axis]);
             rows = self.patch.binary(&hint, "Add", rows, rest);
         }
-        // The masks go beside the batch.
-        let order: Vec<usize> = [0, axis].into_iter().chain((1..rank).filter(|i| *i != axis)).collect();
+        // The masks go beside the batch, outside of what shares its axis.
+        let (samples, groups) = self.batch_and_groups(outlet)?;
+        let (mut rows, mut rank, mut masks) = (rows, rank, axis);
+        if groups != Size::Fixed(1) {
+            let mut sizes = self.patch.sizes(rows);
+            sizes.splice(..1, [samples, groups]);
+            rows = self.patch.reshape(&hint, rows, &sizes);
+            (rank, masks) = (rank + 1, axis + 1);
+        }
+        let order: Vec<usize> = [0, masks].into_iter().chain((1..rank).filter(|i| *i != masks)).collect();
         let rows = self.patch.transpose(&hint, rows, &order);
         let sizes = self.distinct_sizes(outlet, &[axis])?;
         let rows = self.patch.reshape(&hint, rows, &sizes);

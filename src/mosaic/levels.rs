@@ -74,10 +74,10 @@ impl Lowering<'_, '_> {
         mut part: impl FnMut(&mut Self, OutletId) -> OutletId,
     ) -> OutletId {
         let Some(levels) = self.levels.get(&outlet).cloned() else {
-            let above = part(self, outlet);
+            let above = part(self, self.hot(outlet));
             return self.patch.binary(hint, "Multiply", above, masks);
         };
-        let whole = (self.prefix(outlet) > 0 && self.mask.class_token).then_some((1.0, outlet));
+        let whole = (self.prefix(outlet) > 0 && self.mask.class_token).then_some((1.0, self.hot(outlet)));
         let mut sum = None;
         for (weight, value) in WEIGHTS.into_iter().zip(levels).chain(whole) {
             let element = self.patch.fact(masks).element;

@@ -106,8 +106,9 @@ pub struct Lowering<'p, 'm> {
     mask: Mask,
     forms: BTreeMap<OutletId, Form>,
     copies: BTreeMap<OutletId, OutletId>,
-    /// Values that are the same for all masks, but others than in the original.
-    same: BTreeMap<OutletId, OutletId>,
+    /// What stands for a value of the original, of all masks or where a mask keeps it: blanked class tokens, and
+    /// what was computed with them.
+    replaced: BTreeMap<OutletId, OutletId>,
     /// For one-hot values that are not linear in the masks: what they are at each weight.
     levels: BTreeMap<OutletId, Vec<OutletId>>,
     /// Whether the function that is being lowered is not linear.
@@ -157,7 +158,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
             mask,
             forms: masked.iter().map(|outlet| (*outlet, form.clone())).collect(),
             copies: BTreeMap::new(),
-            same: BTreeMap::new(),
+            replaced: BTreeMap::new(),
             levels: BTreeMap::new(),
             bent: false,
             steps: Vec::new(),
@@ -214,19 +215,24 @@ impl<'p, 'm> Lowering<'p, 'm> {
 
     /// A value that does not depend on the mask.
     fn same(&self, outlet: OutletId) -> OutletId {
-        self.same.get(&outlet).copied().unwrap_or(outlet)
+        self.replaced.get(&outlet).copied().unwrap_or(outlet)
+    }
+
+    /// What a one-hot value is where a mask keeps it.
+    fn hot(&self, outlet: OutletId) -> OutletId {
+        self.same(outlet)
     }
 
     fn step(&mut self, id: NodeId) -> Result<(), Reason> {
         let node = self.model().node(id);
         if node.inputs.iter().all(|input| self.form(*input).is_none()) {
-            self.same_for_all(id, node);
+            self.replace(id, node);
             return Ok(());
         }
         let action = action(self.model(), node);
         if let Some(rows) = self.prefix_tokens(id, node, &action) {
             if rows != OutletId::new(id, 0) {
-                self.same.insert(OutletId::new(id, 0), rows);
+                self.replaced.insert(OutletId::new(id, 0), rows);
             }
             return Ok(());
         }
@@ -237,6 +243,9 @@ impl<'p, 'm> Lowering<'p, 'm> {
         let forms = match cheapest {
             Some(forms) => {
                 self.bend(id, node, &forms);
+                if forms.iter().all(|form| matches!(form, Form::OneHot { .. })) {
+                    self.replace(id, node);
+                }
                 forms
             }
             None => {
@@ -417,16 +426,16 @@ impl<'p, 'm> Lowering<'p, 'm> {
         sizes
     }
 
-    /// A node whose operands do not depend on the mask, but may be others than in the original.
-    fn same_for_all(&mut self, id: NodeId, node: &Node) {
-        if node.inputs.iter().all(|input| self.same(*input) == *input) {
+    /// Clones a node whose operands are others than in the original.
+    fn replace(&mut self, id: NodeId, node: &Node) {
+        if !node.inputs.iter().any(|input| self.replaced.contains_key(input)) {
             return;
         }
         let inputs = node.inputs.iter().map(|input| self.same(*input)).collect();
         let facts = node.outputs.iter().map(|outlet| outlet.fact.clone()).collect();
         let first = self.patch.add(&node.name, node.op.clone(), inputs, facts);
         for slot in 0..node.outputs.len() {
-            self.same.insert(OutletId::new(id, slot), OutletId::new(first.node, first.slot + slot));
+            self.replaced.insert(OutletId::new(id, slot), OutletId::new(first.node, first.slot + slot));
         }
     }
 }

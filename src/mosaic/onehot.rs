@@ -119,6 +119,23 @@ impl Lowering<'_, '_> {
         axes.batch().ok_or_else(|| "which of its axes is the batch is lost here".to_owned())
     }
 
+    /// The batch, and what stands inside of it on the same axis: the heads of `[N * heads, tokens, channels]`.
+    pub(super) fn batch_and_groups(&self, outlet: OutletId) -> Result<(Size, Size), Why> {
+        let batch = self.batch(outlet)?;
+        let atoms = self.labels.get(outlet).map_or(&[][..], |axes| &axes.0[batch].atoms);
+        let at = atoms.iter().position(|atom| atom.role == Role::Batch).ok_or("the batch is lost here")?;
+        if !atoms[..at].iter().all(|atom| atom.size.is_one()) {
+            return Err("something stands outside of the batch on its axis".to_owned());
+        }
+        let inside = atoms[at + 1..].iter().map(Atom::extent).collect::<Option<Vec<_>>>();
+        let inside = inside.map(Size::product).ok_or("an extent beside the batch is not known")?;
+        let samples = match atoms[at].size {
+            Dim::Fixed(samples) => Size::Fixed(samples),
+            Dim::Dynamic => Size::Of(self.target.outlet, self.target.layout.batch),
+        };
+        Ok((samples, inside))
+    }
+
     /// Checks that none of `axes` carries positions or the batch.
     pub(super) fn apart(&self, outlet: OutletId, axes: &[usize]) -> Result<(), Why> {
         let positions = self.positions(outlet)?;

@@ -51,7 +51,7 @@ impl Lowering<'_, '_> {
         let order: Vec<usize> = std::iter::once(batch).chain(others).chain(positions).collect();
         let hint = format!("{}/nchw", self.node(outlet).name);
         let batch = self.patch.sizes(outlet)[batch].clone();
-        let value = self.patch.transpose(&hint, outlet, &order);
+        let value = self.patch.transpose(&hint, self.hot(outlet), &order);
         let (h, w) = self.target.layout.grid.clone();
         // A map that has these axes already needs nothing; tokens are laid out again.
         if self.patch.fact(value).rank() == 4 && self.positions(outlet)?.len() == 2 {
@@ -69,6 +69,9 @@ impl Lowering<'_, '_> {
         axes: &[usize],
     ) -> Result<Vec<Form>, Why> {
         self.no_prefix(map)?;
+        if self.hot(map) != map {
+            return Err("what it pools was computed with blanked tokens".to_owned());
+        }
         self.binary_masks()?;
         let positions = self.positions(map)?;
         let fact = self.patch.fact(map).clone();

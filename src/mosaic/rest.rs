@@ -121,14 +121,17 @@ impl Lowering<'_, '_> {
 
     /// The rest of a Reshape's result.
     pub(super) fn reshaped_rest(&mut self, id: NodeId, node: &Node) -> Result<OutletId, Why> {
-        let (rest, spread) = self.full_rest(node.inputs[0])?;
+        let mut spread = self.spread(node.inputs[0])?;
+        // What shares the batch's axis differs along it.
+        spread.batch |= self.batch_and_groups(OutletId::new(id, 0))?.1 != Size::Fixed(1);
+        let rest = self.full_rest_along(node.inputs[0], spread)?;
         let sizes = self.rest_sizes(OutletId::new(id, 0), spread)?;
         Ok(self.patch.reshape(&format!("{}/rest", node.name), rest, &sizes))
     }
 
     /// A value less its rest, which makes it zero where a mask blanks.
     pub(super) fn above_rest(&mut self, outlet: OutletId) -> OutletId {
-        self.less_rest(outlet, outlet)
+        self.less_rest(outlet, self.hot(outlet))
     }
 
     /// Tokens before the grid's on the axis of a value's positions.

@@ -203,6 +203,14 @@ class Yolov5(nn.Module):
         return torch.cat(outputs, 1)
 
 
+class Yolov5Product(Yolov5):
+    """Decoded boxes, and class scores times the objectness of the same convolution."""
+
+    def forward(self, image):
+        joined = super().forward(image)
+        return joined[..., :4], joined[..., 5:] * joined[:, :, 4].unsqueeze(2)
+
+
 class BlazeFace(nn.Module):
     """One class, two and six anchors; boxes with six keypoints."""
 
@@ -423,6 +431,12 @@ def det_yolov8(path):
 def det_yolov5(path):
     """YOLOv5: boxes, objectness and classes of three anchors in one convolution."""
     export(path, Yolov5(), outputs=("detections",))
+
+
+@fixture("PyTorch")
+def det_yolov5_product(path):
+    """YOLOv5 with scores of their own: classes times objectness, which is taken out without its axis."""
+    export(path, Yolov5Product())
 
 
 @fixture("PyTorch")

@@ -117,6 +117,19 @@ struct Followed {
     segments: Vec<Segment>,
 }
 
+impl Followed {
+    /// Number of channels.
+    fn width(&self) -> usize {
+        self.segments.iter().map(Segment::len).sum()
+    }
+
+    /// The channels, where they are of one kind.
+    fn only(&self) -> Option<&Segment> {
+        let [only] = &self.segments[..] else { return None };
+        Some(only)
+    }
+}
+
 impl Search<'_> {
     fn graph(&self) -> &Graph {
         self.model.graph()
@@ -206,8 +219,9 @@ impl Search<'_> {
                 None => {}
             }
         }
-        // One output of boxes and scores together.
-        let together = found.iter().find(|output| output.segments.len() > 1);
+        // One output of boxes and scores together; decoded boxes alone are made of several parts as well.
+        let scored = |output: &&Followed| output.segments.iter().any(Segment::head);
+        let together = found.iter().filter(|output| output.segments.len() > 1).find(scored);
         let alone = found.len() == 1;
         let chosen: Vec<&Followed> = match together {
             Some(output) => vec![output],
@@ -220,7 +234,7 @@ impl Search<'_> {
             }
             return None;
         }
-        let wide = |output: &&Followed| output.segments.iter().map(Segment::len).sum::<usize>() >= 4;
+        let wide = |output: &&Followed| output.width() >= 4;
         let other = |output: &&Followed| chosen.iter().all(|chosen| chosen.name != output.name);
         let boxes = match (together, found.iter().filter(other).find(wide)) {
             (Some(output), _) if output.segments[0].len() >= 2 => Boxes::Together,
@@ -247,32 +261,29 @@ impl Search<'_> {
 
     /// Outputs that hold class scores, where boxes are outputs of their own.
     fn scores_beside_boxes<'f>(&self, found: &'f [Followed]) -> Vec<&'f Followed> {
-        let segment = |output: &'f Followed| output.segments.first();
-        let mut left: Vec<&Followed> =
-            found.iter().filter(|output| segment(output).is_some_and(Segment::maps)).collect();
+        let is = |output: &Followed, holds: &dyn Fn(&Segment) -> bool| output.only().is_some_and(holds);
+        let mut left: Vec<&Followed> = found.iter().filter(|output| is(output, &Segment::maps)).collect();
         let mut narrow = |holds: &dyn Fn(&Segment) -> bool| {
-            if left.iter().any(|output| segment(output).is_some_and(holds)) {
-                left.retain(|output| segment(output).is_some_and(holds));
+            if left.iter().any(|output| is(output, holds)) {
+                left.retain(|output| is(output, holds));
             }
         };
         narrow(&Segment::head);
         narrow(&Segment::activated);
         // Boxes have four coordinates; where no output has that many, they come with keypoints.
-        let boxes = found.iter().any(|output| segment(output).is_some_and(|segment| segment.len() == 4));
-        if boxes {
+        if found.iter().any(|output| output.width() == 4) {
             narrow(&|segment| segment.len() != 4);
             narrow(&|segment| segment.len() > 1);
         } else {
             narrow(&|segment| segment.len() == 1);
         }
-        let width = |output: &&'f Followed| segment(output).map_or(0, Segment::len);
         // Boxes are no scores: rather none than these, where the scores could not be followed back.
-        let lost = |output: &&'f Followed| !segment(output).is_some_and(Segment::maps) && width(output) != 4;
-        if left.first().map(width) == Some(4) && found.iter().any(|output| lost(&output)) {
+        let lost = |output: &Followed| !is(output, &Segment::maps) && output.width() != 4;
+        if left.first().is_some_and(|output| output.width() == 4) && found.iter().any(lost) {
             return Vec::new();
         }
-        match left.first().map(width) {
-            Some(first) => left.into_iter().filter(|output| width(output) == first).collect(),
+        match left.first().map(|output| output.width()) {
+            Some(first) => left.into_iter().filter(|output| output.width() == first).collect(),
             None => left,
         }
     }

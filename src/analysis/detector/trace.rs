@@ -248,7 +248,8 @@ impl<'a> Tracer<'a> {
         let shape = &self.graph().fact(input).shape;
         let mut own = point.axes.0.iter();
         let mut channels = point.channels.clone();
-        let mut axes = Vec::with_capacity(shape.len());
+        let mut restored = None;
+        let mut axes: Vec<Axis> = Vec::with_capacity(shape.len());
         for (i, dim) in shape.iter().enumerate() {
             let Some(pick) = picks.iter().find(|pick| pick.axis == i) else {
                 axes.push(own.next()?.clone());
@@ -271,21 +272,19 @@ impl<'a> Tracer<'a> {
                 None if point.class().is_some_and(|(_, fields)| fields == 1) => {
                     let start = pick.start?;
                     channels = start..start.checked_add(1)?;
+                    restored = Some(i);
                     axes.push(Axis::of(Role::Class, *dim));
                 }
                 _ => return None,
             }
         }
-        // A field that was alone on its axis has a new place.
-        let mut classes = 0;
-        for axis in axes.iter_mut().rev() {
-            if axis.has(Role::Class) {
-                classes += 1;
-                if classes > 1 {
-                    axis.atoms.retain(|atom| atom.role != Role::Class);
-                    if axis.atoms.is_empty() {
-                        *axis = Axis::other(Dim::Fixed(1));
-                    }
+        // What stood for the field while it had no axis of its own.
+        let stand_in = |(i, axis): &(usize, &mut Axis)| Some(*i) != restored && axis.has(Role::Class);
+        if restored.is_some() {
+            for (_, axis) in axes.iter_mut().enumerate().filter(stand_in) {
+                axis.atoms.retain(|atom| atom.role != Role::Class);
+                if axis.atoms.is_empty() {
+                    *axis = Axis::other(Dim::Fixed(1));
                 }
             }
         }

@@ -57,7 +57,7 @@ impl Choices {
 /// # Errors
 /// [`Error::Usage`] where the options name what is not there.
 pub(crate) fn choices(model: &Model, labels: &Labels, logits: &Logits, options: &Options) -> Result<Choices> {
-    let looked = candidates(model, labels, logits, options.target_layer.as_deref())?;
+    let looked = candidates(model, labels, logits, options.target_layers.first().map(String::as_str))?;
     let search = Search { model, labels, logits, options };
     let mut choices = Choices::default();
     match options.method {
@@ -66,7 +66,7 @@ pub(crate) fn choices(model: &Model, labels: &Labels, logits: &Logits, options: 
         None => {
             let plain = search.plain(Method::ReciproCam, &looked);
             let vit = match &plain {
-                Ok(plain) if options.target_layer.is_some() => {
+                Ok(plain) if !options.target_layers.is_empty() => {
                     (plain.target.layout.prefix() > 0).then(|| search.vit(&looked, None)).transpose()?
                 }
                 _ => search
@@ -111,7 +111,7 @@ impl Search<'_> {
                 return Ok(Choice { method, candidate, target, mask, block: None });
             }
         }
-        let named = looked.first().filter(|_| self.options.target_layer.is_some()).cloned();
+        let named = looked.first().filter(|_| !self.options.target_layers.is_empty()).cloned();
         let reason = match looked {
             [] => Reason::Constant,
             [Candidate { layout: Err(reason), .. }] => reason.clone(),
@@ -145,7 +145,7 @@ impl Search<'_> {
         let method = Method::VitReciproCam;
         let graph = self.model.graph();
         let (candidate, block) = match looked {
-            [named] if self.options.target_layer.is_some() => (named.clone(), None),
+            [named] if !self.options.target_layers.is_empty() => (named.clone(), None),
             _ => {
                 let found = found.unwrap_or_else(|| blocks(self.model, self.labels, self.logits));
                 if found.is_empty() {

@@ -1,15 +1,16 @@
 //! The main job: a model in, a model with a saliency output out.
 
-use crate::analysis::{Candidate, Labels, Logits, Reason, Refusal};
+use crate::analysis::{Candidate, Decision, Evidence, Labels, Logits, Reason, Refusal, Task};
 use crate::choice::{Choice, choices};
+use crate::detection;
 use crate::error::{Error, Result};
-use crate::graph::{Dump, Finished, Patch};
+use crate::graph::{Dump, Finished, Patch, Size};
 use crate::ir::{Destination, Dim, PendingFile, Splice, marker};
-use crate::methods::{Branch, Method, SaliencyType, Wish, build, feature_vector};
+use crate::methods::{Branch, Encoding, Method, SaliencyType, Wish, build, feature_vector};
 use crate::model::Model;
 use crate::mosaic::{Classes, Kernel, Strategy, sink};
 use crate::report::{
-    AddedReport, LoweringReport, MaskReport, OutputReport, Report, TargetReport, TensorReport,
+    AddedReport, HeadReport, LoweringReport, MaskReport, OutputReport, Report, TargetReport, TensorReport,
 };
 
 /// What is to be inserted, and how.
@@ -19,8 +20,14 @@ pub struct Options {
     pub method: Option<Method>,
     /// The output that is explained, by tensor or layer name; needed only where several fit.
     pub output: Option<String>,
-    /// The target, by layer or tensor name; `None` finds it.
-    pub target_layer: Option<String>,
+    /// Whether the model is taken for a classifier or a detector; `None` decides from its outputs.
+    pub task: Option<Task>,
+    /// The target, by layer or tensor name; none finds it. Detectors take one for each scale.
+    pub target_layers: Vec<String>,
+    /// Detectors: anchors of each named target layer; `None` finds them, or takes 1.
+    pub anchors: Option<Vec<usize>>,
+    /// Detectors: height and width of the maps; 23x23 by default.
+    pub saliency_size: (usize, usize),
     /// ViTReciproCAM: the target is the input of this attention block, counted from the end; 1 is the last.
     pub block: usize,
     /// ViTReciproCAM: what a mask keeps around its position.
@@ -46,6 +53,9 @@ pub struct Options {
 /// Tensor name of the saliency output where no other is chosen, as Model API knows it.
 pub const SALIENCY_MAP: &str = "saliency_map";
 
+/// Height and width of a detector's maps where no others are chosen.
+pub const SALIENCY_SIZE: (usize, usize) = (23, 23);
+
 /// Tensor name of the feature vector, as Model API knows it.
 pub const FEATURE_VECTOR: &str = "feature_vector";
 
@@ -54,7 +64,10 @@ impl Default for Options {
         Self {
             method: None,
             output: None,
-            target_layer: None,
+            task: None,
+            target_layers: Vec::new(),
+            anchors: None,
+            saliency_size: SALIENCY_SIZE,
             block: 1,
             kernel: Kernel::default(),
             class_token: true,
@@ -66,6 +79,75 @@ impl Default for Options {
             strategy: Strategy::Auto,
             memory_budget: 2 << 30,
         }
+    }
+}
+
+impl Options {
+    pub(crate) fn encoding(&self) -> Encoding {
+        Encoding { scaling: self.scaling, saliency_type: self.saliency_type }
+    }
+
+    /// Classes as they are reported and recorded.
+    pub(crate) fn targets(&self) -> String {
+        match &self.classes {
+            Classes::All => "all".to_owned(),
+            Classes::Top(k) => format!("top{k}"),
+            Classes::Listed(list) => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        }
+    }
+
+    /// Entries of the record that every method has.
+    pub(crate) fn record(&self, method: Method, targets: &str) -> Vec<(String, String)> {
+        let saliency_type = match self.saliency_type {
+            SaliencyType::U8 => "u8",
+            SaliencyType::F32 => "f32",
+        };
+        let record = [
+            ("tool", env!("CARGO_PKG_NAME")),
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("method", method.name()),
+            ("targets", targets),
+            ("scaling", if self.scaling { "true" } else { "false" }),
+            ("saliency_type", saliency_type),
+            ("output", &self.output_name),
+        ];
+        record.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+    }
+
+    /// What the model is to be taken for: as asked, as the method asks, or as its outputs say.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where options contradict each other.
+    fn decide(&self, model: &Model, labels: &Labels) -> Result<Decision> {
+        let of_method = self.method.map(|method| match method {
+            Method::ClassProbabilityMap => Task::Detection,
+            Method::ReciproCam | Method::VitReciproCam | Method::ActivationMap => Task::Classification,
+        });
+        let decision = match (self.task, of_method) {
+            (Some(task), Some(other)) if task != other => {
+                let method = self.method.map_or("", Method::name);
+                let message = format!("--method {method} is for {}, not for {}", other.name(), task.name());
+                return Err(Error::Usage(message));
+            }
+            (Some(task), _) => Decision { task, evidence: Evidence::Asked { by: "--task" } },
+            (None, Some(task)) => Decision { task, evidence: Evidence::Asked { by: "--method" } },
+            (None, None) if self.target_layers.len() > 1 || self.anchors.is_some() => {
+                let by = if self.anchors.is_some() { "--num-anchors" } else { "several --target-layer" };
+                Decision { task: Task::Detection, evidence: Evidence::Asked { by } }
+            }
+            (None, None) => Decision::new(model, labels, self.output.as_deref()),
+        };
+        if decision.task == Task::Classification {
+            if self.target_layers.len() > 1 {
+                let message =
+                    "several --target-layer are the scales of a detector; a classifier has one target";
+                return Err(Error::Usage(message.to_owned()));
+            }
+            if self.anchors.is_some() {
+                return Err(Error::Usage("--num-anchors is for detectors".to_owned()));
+            }
+        }
+        Ok(decision)
     }
 }
 
@@ -91,7 +173,23 @@ pub struct Insertion<'m> {
     tail: Vec<u8>,
 }
 
-impl Insertion<'_> {
+impl<'m> Insertion<'m> {
+    /// Emits a finished patch.
+    pub(crate) fn new(
+        model: &'m Model,
+        patch: Finished,
+        mut report: Report,
+        record: Vec<(String, String)>,
+    ) -> Self {
+        let bin_bytes = model.weights().len();
+        let (mut splice, tail) = patch.emit(model.graph(), bin_bytes);
+        splice.record = record;
+        let xml = splice.apply(model.document(), bin_bytes);
+        report.added.xml_bytes = xml.len() - model.document().bytes().len();
+        report.added.bin_bytes = tail.len();
+        Self { model, patch, report, xml, tail }
+    }
+
     /// What was done.
     pub fn report(&self) -> &Report {
         &self.report
@@ -139,8 +237,16 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
         return Ok(Outcome::AlreadyThere { output });
     }
     let labels = Labels::new(model);
-    let (found, mut reasons) = Logits::find(model, &labels, options.output.as_deref())?;
+    let decision = options.decide(model, &labels)?;
     let mut notes = Vec::new();
+    if model.document().version() == 10 {
+        let note = "OpenVINO presents outputs of IR version 10 as f32; the map holds the same numbers";
+        notes.push(note.to_owned());
+    }
+    if decision.task == Task::Detection {
+        return detection::insert(model, options, &labels, &decision, notes);
+    }
+    let (found, mut reasons) = Logits::find(model, &labels, options.output.as_deref())?;
     if found.len() > 1 {
         let others: Vec<&str> = found[1..].iter().map(|logits| logits.output.as_str()).collect();
         notes.push(format!(
@@ -148,13 +254,9 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
             others.join("', '")
         ));
     }
-    if model.document().version() == 10 {
-        let note = "OpenVINO presents outputs of IR version 10 as f32; the map holds the same numbers";
-        notes.push(note.to_owned());
-    }
     let mut tried = Vec::new();
     for logits in &found {
-        check_classes(&options.classes, logits)?;
+        check_classes(&options.classes, logits.classes)?;
         let choices = choices(model, &labels, logits, options)?;
         for refused in choices.refused {
             tried.push(refused.method);
@@ -163,7 +265,7 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
         for choice in choices.fitting {
             tried.push(choice.method);
             let candidate = choice.candidate.clone();
-            let plan = Plan { model, options, labels: &labels, logits, choice };
+            let plan = Plan { model, options, labels: &labels, decision: &decision, logits, choice };
             match plan.build() {
                 Ok((patch, branch)) => {
                     let patch = patch?;
@@ -184,13 +286,27 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
     Err(Error::Refused(Box::new(Refusal { wanted, reasons })))
 }
 
-/// All values that were considered as target for the first output that can be explained, and which
-/// of them is taken.
+/// What could be explained.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Listed {
+    /// Of a classifier: all values that were considered as target, the best first, and which of them is taken.
+    Targets(Vec<Candidate>, Option<usize>),
+    /// Of a detector: the class map of each scale.
+    Heads(Vec<HeadReport>),
+}
+
+/// What could be explained, of a classifier for the first output that fits.
 ///
 /// # Errors
-/// As [`insert`].
-pub fn list_targets(model: &Model, options: &Options) -> Result<(Vec<Candidate>, Option<usize>)> {
+/// As [`insert()`].
+pub fn list_targets(model: &Model, options: &Options) -> Result<Listed> {
     let labels = Labels::new(model);
+    let decision = options.decide(model, &labels)?;
+    if decision.task == Task::Detection {
+        let heads = detection::heads(model, options, &labels)?;
+        let scales = heads.scales.iter().map(|scale| HeadReport::new(model.graph(), scale));
+        return Ok(Listed::Heads(scales.collect()));
+    }
     let (found, reasons) = Logits::find(model, &labels, options.output.as_deref())?;
     let Some(logits) = found.first() else {
         return Err(Error::Refused(Box::new(Refusal { wanted: "target".to_owned(), reasons })));
@@ -204,7 +320,7 @@ pub fn list_targets(model: &Model, options: &Options) -> Result<(Vec<Candidate>,
             0
         })
     });
-    Ok((candidates, taken))
+    Ok(Listed::Targets(candidates, taken))
 }
 
 /// Whether the wanted output is there from an earlier run; names that clash otherwise are errors.
@@ -247,8 +363,9 @@ fn subject(logits: &Logits, candidate: Option<&Candidate>) -> String {
     }
 }
 
-fn check_classes(classes: &Classes, logits: &Logits) -> Result<()> {
-    let Dim::Fixed(count) = logits.classes else { return Ok(()) };
+/// Whether there are the classes that are asked for.
+pub(crate) fn check_classes(classes: &Classes, count: Dim) -> Result<()> {
+    let Dim::Fixed(count) = count else { return Ok(()) };
     let message = match classes {
         Classes::Top(k) if *k > count => format!("top{k} of {count} classes"),
         Classes::Listed(list) => match list.iter().find(|class| **class >= count) {
@@ -279,6 +396,7 @@ struct Plan<'a, 'm> {
     model: &'m Model,
     options: &'a Options,
     labels: &'a Labels,
+    decision: &'a Decision,
     logits: &'a Logits,
     choice: Choice,
 }
@@ -310,8 +428,7 @@ impl<'m> Plan<'_, 'm> {
             target: &choice.target,
             mask: choice.mask,
             classes: &options.classes,
-            scaling: options.scaling,
-            saliency_type: options.saliency_type,
+            encoding: options.encoding(),
             strategy: options.strategy,
             budget: options.memory_budget,
             name: &options.output_name,
@@ -327,24 +444,17 @@ impl<'m> Plan<'_, 'm> {
     }
 
     fn finish(&self, patch: Finished, branch: Branch, notes: Vec<String>) -> Result<Outcome<'m>> {
-        let model = self.model;
-        let mut report = self.report(&patch, branch, notes);
-        let bin_bytes = model.weights().len();
-        let (mut splice, tail) = patch.emit(model.graph(), bin_bytes);
-        splice.record = self.record(&report);
-        let xml = splice.apply(model.document(), bin_bytes);
-        report.added.xml_bytes = xml.len() - model.document().bytes().len();
-        report.added.bin_bytes = tail.len();
-        Ok(Outcome::Inserted(Box::new(Insertion { model, patch, report, xml, tail })))
+        let report = self.report(&patch, branch, notes);
+        let record = self.record(&report);
+        Ok(Outcome::Inserted(Box::new(Insertion::new(self.model, patch, report, record))))
     }
 
     fn report(&self, patch: &Finished, branch: Branch, mut notes: Vec<String>) -> Report {
         let layout = &self.choice.target.layout;
         let (classes, method) = (&self.options.classes, self.choice.method);
-        let targets = match (classes, method) {
-            (Classes::All, _) | (_, Method::ActivationMap) => "all".to_owned(),
-            (Classes::Top(k), _) => format!("top{k}"),
-            (Classes::Listed(list), _) => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        let targets = match method {
+            Method::ActivationMap => "all".to_owned(),
+            _ => self.options.targets(),
         };
         if method == Method::ActivationMap && *classes != Classes::All {
             notes.push("ActivationMap knows no classes: --targets has no effect".to_owned());
@@ -364,6 +474,7 @@ impl<'m> Plan<'_, 'm> {
         }
         let (outputs, candidate) = (patch.outputs.iter(), &self.choice.candidate);
         Report {
+            task: self.decision.into(),
             method,
             mask: (method == Method::VitReciproCam).then_some(MaskReport {
                 kernel: self.choice.mask.kernel,
@@ -371,8 +482,9 @@ impl<'m> Plan<'_, 'm> {
                 block: self.choice.block,
             }),
             explains: self.logits.output.clone(),
-            logits: self.model.graph().label(self.logits.outlet),
-            target: TargetReport {
+            logits: Some(self.model.graph().label(self.logits.outlet)),
+            heads: Vec::new(),
+            target: Some(TargetReport {
                 layer: candidate.layer.clone(),
                 op: candidate.op.clone(),
                 tensor: TensorReport::new(&candidate.fact),
@@ -386,7 +498,7 @@ impl<'m> Plan<'_, 'm> {
                     .iter()
                     .map(|(outlet, _)| self.model.graph().label(*outlet))
                     .collect(),
-            },
+            }),
             masks: layout.count().dim().fixed(),
             classes: self.logits.classes.fixed(),
             targets,
@@ -408,29 +520,19 @@ impl<'m> Plan<'_, 'm> {
 
     /// What is recorded in the model itself, for `xai-verify` and whoever wonders.
     fn record(&self, report: &Report) -> Vec<(String, String)> {
-        let (logits, target) = (self.logits.outlet, &report.target);
-        let extent = |size: Option<usize>| size.map_or_else(|| "?".to_owned(), |size| size.to_string());
-        let saliency_type = match self.options.saliency_type {
-            SaliencyType::U8 => "u8",
-            SaliencyType::F32 => "f32",
-        };
-        let mut record = vec![
-            ("tool", env!("CARGO_PKG_NAME").to_owned()),
-            ("version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("method", self.choice.method.name().to_owned()),
-            ("target", target.layer.clone()),
-            ("target_slot", self.choice.target.outlet.slot.to_string()),
-            ("layout", target.layout.clone()),
-            ("grid", format!("{}x{}", extent(target.grid[0]), extent(target.grid[1]))),
+        let (logits, outlet, layout) =
+            (self.logits.outlet, self.choice.target.outlet, &self.choice.target.layout);
+        let extent = |size: &Size| size.dim().fixed().map_or_else(|| "?".to_owned(), |size| size.to_string());
+        let mut record = self.options.record(self.choice.method, &report.targets);
+        let own = [
+            ("target", self.model.node(outlet.node).name.clone()),
+            ("target_slot", outlet.slot.to_string()),
+            ("layout", layout.to_string()),
+            ("grid", format!("{}x{}", extent(&layout.grid.0), extent(&layout.grid.1))),
             ("logits", self.model.node(logits.node).name.clone()),
             ("logits_slot", logits.slot.to_string()),
-            ("targets", report.targets.clone()),
-            ("scaling", self.options.scaling.to_string()),
-            ("saliency_type", saliency_type.to_owned()),
-            ("output", self.options.output_name.clone()),
         ];
-        let mut record: Vec<(String, String)> =
-            record.drain(..).map(|(name, value)| (name.to_owned(), value)).collect();
+        record.extend(own.map(|(name, value)| (name.to_owned(), value)));
         if let Some(mask) = &report.mask {
             record.push(("mask".to_owned(), mask.kernel.name().to_owned()));
             record.push(("class_token".to_owned(), mask.class_token.to_string()));

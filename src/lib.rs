@@ -22,6 +22,7 @@
 
 pub mod analysis;
 mod choice;
+mod detection;
 pub mod error;
 pub mod graph;
 mod insert;
@@ -34,8 +35,12 @@ pub mod report;
 pub mod runtime;
 pub mod verify;
 
+pub use analysis::Task;
 pub use error::{Error, Result};
-pub use insert::{FEATURE_VECTOR, Insertion, Options, Outcome, SALIENCY_MAP, insert, list_targets, remove};
+pub use insert::{
+    FEATURE_VECTOR, Insertion, Listed, Options, Outcome, SALIENCY_MAP, SALIENCY_SIZE, insert, list_targets,
+    remove,
+};
 pub use ir::{Destination, PendingFile};
 pub use methods::{Method, SaliencyType};
 pub use model::Model;

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::analysis::{Activation, ChannelMap, Decision, Scale, Task};
 use crate::error::Bytes;
-use crate::graph::Fact;
+use crate::graph::{Fact, Graph};
 use crate::ir::{Dim, ShapeDisplay};
 use crate::methods::{Method, SaliencyType};
 use crate::mosaic::{Kernel, Step, Strategy};
@@ -13,6 +14,8 @@ use crate::mosaic::{Kernel, Step, Strategy};
 /// What an insertion did. The field names are stable: scripts read the JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
+    /// What the model was taken for.
+    pub task: TaskReport,
     /// The method used.
     pub method: Method,
     /// Its masks, where the method leaves a choice.
@@ -20,10 +23,15 @@ pub struct Report {
     pub mask: Option<MaskReport>,
     /// The model output that is explained.
     pub explains: String,
-    /// The layer whose tensor holds the logits.
-    pub logits: String,
-    /// The features that are masked.
-    pub target: TargetReport,
+    /// The layer whose tensor holds the logits; absent for detectors, which have `heads`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logits: Option<String>,
+    /// The features that are masked; absent for detectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetReport>,
+    /// Where a detector's class scores are, scale by scale.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub heads: Vec<HeadReport>,
     /// Number of masks, h·w; absent where known only at inference.
     pub masks: Option<usize>,
     /// Number of classes of the model; absent where not known.
@@ -42,6 +50,90 @@ pub struct Report {
     pub added: AddedReport,
     /// Other things worth knowing.
     pub notes: Vec<String>,
+}
+
+/// Classifier or detector, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TaskReport {
+    /// Which.
+    pub name: Task,
+    /// What speaks for it.
+    pub why: String,
+}
+
+impl From<&Decision> for TaskReport {
+    fn from(decision: &Decision) -> Self {
+        Self { name: decision.task, why: decision.evidence.to_string() }
+    }
+}
+
+/// The class scores of one scale of a detector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeadReport {
+    /// The map.
+    #[serde(flatten)]
+    pub scores: ChannelReport,
+    /// Height and width; `null` where known only at inference.
+    pub grid: [Option<usize>; 2],
+    /// What class scores are multiplied by, both activated; absent where they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objectness: Option<ChannelReport>,
+}
+
+/// Channels of a map.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChannelReport {
+    /// Layer name.
+    pub layer: String,
+    /// Operation.
+    pub op: String,
+    /// Its element type and dimensions.
+    #[serde(flatten)]
+    pub tensor: TensorReport,
+    /// Meaning of each axis, with anchors `A` and fields `K` counted: `N,A3*K24,H,W`.
+    pub layout: String,
+    /// Anchors at each position.
+    pub anchors: usize,
+    /// The first of the fields that are meant, and the one after the last.
+    pub channels: [usize; 2],
+    /// What the model applies to them later; `null` where nothing.
+    pub activation: Option<&'static str>,
+}
+
+impl ChannelReport {
+    fn new(graph: &Graph, map: &ChannelMap) -> Self {
+        Self {
+            layer: graph.label(map.outlet),
+            op: graph.node(map.outlet.node).op.kind.clone(),
+            tensor: TensorReport::new(graph.fact(map.outlet)),
+            layout: map.to_string(),
+            anchors: map.anchors,
+            channels: [map.channels.start, map.channels.end],
+            activation: map.activation.map(Activation::name),
+        }
+    }
+}
+
+impl HeadReport {
+    /// Describes a scale.
+    pub fn new(graph: &Graph, scale: &Scale) -> Self {
+        Self {
+            scores: ChannelReport::new(graph, &scale.scores),
+            grid: scale.scores.grid().map(Dim::fixed),
+            objectness: scale.objectness.as_ref().map(|map| ChannelReport::new(graph, map)),
+        }
+    }
+}
+
+impl fmt::Display for ChannelReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [start, end] = self.channels;
+        write!(f, "{} ({}, {}, {})", self.layer, self.op, self.tensor, self.layout)?;
+        if !self.layout.split([',', '*']).any(|part| part == format!("K{end}")) || start > 0 {
+            write!(f, ", fields {start}..{end}")?;
+        }
+        Ok(())
+    }
 }
 
 /// What a mask keeps.
@@ -137,7 +229,7 @@ pub struct AddedReport {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let target = &self.target;
+        writeln!(f, "task     {}: {}", self.task.name.name(), self.task.why)?;
         writeln!(f, "method   {}", self.method.title())?;
         if let Some(mask) = self.mask {
             let kept = if mask.class_token { "class tokens kept" } else { "class tokens blanked" };
@@ -148,8 +240,19 @@ impl fmt::Display for Report {
                 None => writeln!(f)?,
             }
         }
-        writeln!(f, "explains {} (logits: {})", self.explains, self.logits)?;
-        writeln!(f, "target   {} ({}, {}, {})", target.layer, target.op, target.tensor, target.layout)?;
+        match &self.logits {
+            Some(logits) => writeln!(f, "explains {} (logits: {logits})", self.explains)?,
+            None => writeln!(f, "explains {}", self.explains)?,
+        }
+        if let Some(target) = &self.target {
+            writeln!(f, "target   {} ({}, {}, {})", target.layer, target.op, target.tensor, target.layout)?;
+        }
+        for head in &self.heads {
+            writeln!(f, "scale    {}", head.scores)?;
+            if let Some(objectness) = &head.objectness {
+                writeln!(f, "         times {objectness}")?;
+            }
+        }
         if let Some(form) = self.lowering.form {
             write!(f, "lowering {form}")?;
             if let Some(bytes) = self.lowering.dense_bytes {

@@ -217,7 +217,11 @@ fn check_added(original: &Path, out: &Path) {
     assert!(new_bin.len() - old_bin.len() < 16 * 1024, "{} bytes", new_bin.len() - old_bin.len());
     let own = |name: &str| new.rt_info().get(&["xai", name]).map(str::to_owned);
     assert_eq!(own("output").as_deref(), Some("saliency_map"));
-    for name in ["tool", "version", "method", "target", "layout", "grid", "logits", "targets"] {
+    let of_method: &[&str] = match own("method").as_deref() {
+        Some("classprobabilitymap") => &["scale_1", "scale_1_layout", "scale_1_fields", "saliency_size"],
+        _ => &["target", "layout", "grid", "logits"],
+    };
+    for name in [&["tool", "version", "method", "targets"], of_method].concat() {
         assert!(own(name).is_some(), "rt_info lacks {name}");
     }
     let last = added.iter().rfind(|layer| layer.kind == "Result").unwrap();

@@ -19,7 +19,7 @@ use xai_insert::ir::{Document, Splice};
 use xai_insert::{Classes, Method, Model, Options, Outcome, SaliencyType, Strategy as Forms, insert};
 
 /// One of each kind of head.
-const FIXTURES: [&str; 10] = [
+const FIXTURES: [&str; 14] = [
     "cnn_static",
     "cnn_dynamic_hw",
     "vgg_flatten",
@@ -30,6 +30,10 @@ const FIXTURES: [&str; 10] = [
     "attention_pool_dynamic",
     "cnn_int8",
     "swin_tiny_like",
+    "det_ssd",
+    "det_retinanet_dynamic",
+    "det_yolov5",
+    "det_yolox_nms",
 ];
 
 /// Numbers that are often forgotten.
@@ -254,7 +258,7 @@ fn mutate(xml: &mut Vec<u8>, bin: &mut [u8], mutation: &Mutation) {
 }
 
 fn options(choice: usize, layer: Option<String>) -> Options {
-    let mut options = Options { target_layer: layer, ..Options::default() };
+    let mut options = Options { target_layers: layer.into_iter().collect(), ..Options::default() };
     match choice {
         0 => {}
         1 => options.strategy = Forms::Dense,
@@ -264,6 +268,7 @@ fn options(choice: usize, layer: Option<String>) -> Options {
         5 => options.classes = Classes::Listed(vec![2, 0, 2]),
         6 => options.classes = Classes::Top(usize::MAX),
         7 => (options.method, options.feature_vector) = (Some(Method::ActivationMap), true),
+        8 => (options.method, options.feature_vector) = (Some(Method::ClassProbabilityMap), true),
         _ => (options.scaling, options.saliency_type) = (false, SaliencyType::F32),
     }
     options
@@ -322,7 +327,7 @@ proptest! {
     fn damaged_files_never_panic(
         fixture in 0..FIXTURES.len(),
         mutations in prop::collection::vec(damage(), 1..5),
-        choice in 0usize..9,
+        choice in 0usize..10,
     ) {
         let time = check(fixture, &mutations, choice, None);
         prop_assert!(time < Duration::from_secs(10), "it took {:?}", time);
@@ -335,7 +340,7 @@ proptest! {
     fn models_that_make_no_sense_never_panic(
         fixture in 0..FIXTURES.len(),
         mutations in prop::collection::vec(nonsense(), 1..5),
-        choice in 0usize..9,
+        choice in 0usize..10,
         layer in prop::option::weighted(0.3, any::<Index>()),
     ) {
         let time = check(fixture, &mutations, choice, layer);

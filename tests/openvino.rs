@@ -6,25 +6,18 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use common::{each, fixtures, outcome, root, runtime, small};
+use common::{each, fixtures, outcome, python, root, runtime, shapes_agree, small};
 use xai_insert::verify::{Outcome as Verdict, VerifyOptions, verify};
 use xai_insert::{
-    Classes, Destination, Error, Insertion, Kernel, Method, Model, Options, Outcome, SaliencyType, Strategy,
-    insert,
+    Classes, Destination, Error, Insertion, Kernel, Listed, Method, Model, Options, Outcome, SaliencyType,
+    Strategy, insert,
 };
 
 /// Fixtures with an operation that OpenVINO does not know.
 const DO_NOT_LOAD: [&str; 2] = ["unknown_op", "unknown_op_head"];
-
-/// The Python of `.venv`, which has OpenVINO as well.
-fn python() -> PathBuf {
-    let path = root().join(if cfg!(windows) { ".venv/Scripts/python.exe" } else { ".venv/bin/python" });
-    assert!(path.exists(), "{} is missing; scripts/test makes it", path.display());
-    path
-}
 
 /// One fixture of each kind of head, for options that act behind the head.
 const KINDS: [&str; 13] = [
@@ -51,7 +44,8 @@ fn agree(wanted: impl Fn(&str) -> bool, least: usize, options: impl Fn(usize) ->
     }
     let folder = tempfile::tempdir().unwrap();
     let accepted = std::cell::Cell::new(0);
-    let wanted = |name: &str| wanted(name) && !DO_NOT_LOAD.contains(&name);
+    // Detectors have no head to lower; tests/detectors.rs is theirs.
+    let wanted = |name: &str| wanted(name) && !DO_NOT_LOAD.contains(&name) && !name.starts_with("det_");
     each(fixtures().into_iter().filter(|(name, _)| wanted(name)), |name, path| {
         let model = Model::read(&root().join(path), None).unwrap();
         let classes = match insert(&model, &Options::default()) {
@@ -88,12 +82,6 @@ fn verified(insertion: &Insertion<'_>, model: &Model, out: &Path) {
     let report = verify(original, out, &VerifyOptions::default()).unwrap();
     let name = out.file_stem().unwrap().display();
     assert_eq!(report.outcome, Verdict::Passed, "{name}\n{report}\n{}", insertion.report());
-}
-
-fn shapes_agree(folder: &Path) {
-    let output = Command::new(python()).arg(root().join("tests/infer_dims.py")).arg(folder).output().unwrap();
-    let (status, out, err) = outcome(&output);
-    assert_eq!(status, 0, "{out}{err}");
 }
 
 fn listed(classes: usize) -> Classes {
@@ -227,10 +215,12 @@ fn any_target_layer() {
     for name in names {
         let model = Model::read(&small(name), None).unwrap();
         let base = Options { scaling: false, saliency_type: FLOAT, ..Options::default() };
-        let (candidates, _) = xai_insert::list_targets(&model, &base).unwrap();
+        let Listed::Targets(candidates, _) = xai_insert::list_targets(&model, &base).unwrap() else {
+            panic!("{name} is taken for a detector");
+        };
         let fitting = candidates.iter().filter(|candidate| candidate.layout.is_ok());
         for (i, candidate) in fitting.enumerate().filter(|(i, _)| i % 3 == 1) {
-            let options = Options { target_layer: Some(candidate.layer.clone()), ..base.clone() };
+            let options = Options { target_layers: vec![candidate.layer.clone()], ..base.clone() };
             match insert(&model, &options) {
                 // The definition runs the head once for each mask.
                 Ok(Outcome::Inserted(insertion)) if insertion.report().masks.is_none_or(|k| k > 200) => {}
@@ -289,7 +279,7 @@ fn unusual_heads() {
             for classes in [Classes::All, Classes::Listed(vec![3, 1]), Classes::Top(2)] {
                 let label = format!("{}_{strategy:?}_{classes:?}.xml", name.trim_end_matches(".xml"));
                 let options = Options {
-                    target_layer: Some("features".to_owned()),
+                    target_layers: vec!["features".to_owned()],
                     scaling: false,
                     saliency_type: FLOAT,
                     strategy,

@@ -21,6 +21,8 @@ pub enum Role {
     Height,
     /// Columns of the grid.
     Width,
+    /// Classes, where a detector's scores are followed back to the maps that they come from.
+    Class,
     /// Channels, heads, or anything else.
     Other,
 }
@@ -198,6 +200,7 @@ impl fmt::Display for Axes {
                     Role::Batch => "N",
                     Role::Height => "H",
                     Role::Width => "W",
+                    Role::Class => "K",
                     Role::Other => "C",
                 })?;
             }

@@ -23,6 +23,9 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Where to turn to with detectors whose scores are no maps.
+const BLACK_BOX: &str = "explain it as a black box, with xai-explain";
+
 /// One reason why something cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
@@ -63,6 +66,52 @@ pub enum Reason {
         /// How many.
         prefix: usize,
     },
+    /// Boxes are scored region by region, by a second stage.
+    TwoStage {
+        /// The first layer that looks at regions.
+        place: Place,
+    },
+    /// A detector's scores were made without height and width.
+    NeverAMap {
+        /// The layer that they were followed back to.
+        layer: String,
+        /// Its type and shape.
+        fact: String,
+    },
+    /// An output has no axis of positions beside that of the classes.
+    NoPositions {
+        /// Its type and shape.
+        fact: String,
+    },
+    /// The number of class channels is not known.
+    UnknownClasses {
+        /// The map.
+        layer: String,
+        /// Its type and shape.
+        fact: String,
+    },
+    /// What class scores are multiplied by is not there for each scale and anchor.
+    FactorsDoNotFit {
+        /// The product.
+        layer: String,
+    },
+    /// Several outputs, or groups of channels of one, could be the class scores.
+    SeveralScores {
+        /// Which.
+        channels: Vec<String>,
+    },
+    /// Scales have different numbers of classes.
+    ClassesDiffer {
+        /// How many each has.
+        counts: Vec<usize>,
+    },
+    /// What the class layers read is no map `[N,C,h,w]`.
+    NoFeatures {
+        /// The class map of the first scale.
+        layer: String,
+    },
+    /// The method explains detectors, and needs their heads.
+    NoHeads,
     /// An operation cannot be evaluated on a mosaic, in any form.
     Operation {
         /// Where.
@@ -112,6 +161,40 @@ impl fmt::Display for Reason {
                 "its tokens start with {prefix} that belong to no position (class token); \
                  a one-hot mask would blank what the classifier reads; use --method vitreciprocam"
             ),
+            Self::TwoStage { place } => write!(
+                f,
+                "{place} looks at regions that a first stage proposed, so that class scores are no maps of the \
+                 image; {BLACK_BOX}"
+            ),
+            Self::NeverAMap { layer, fact } => write!(
+                f,
+                "its scores come from '{layer}' {fact}, which has no height and width: they never were a map; \
+                 {BLACK_BOX}"
+            ),
+            Self::NoPositions { fact } => {
+                write!(f, "{fact} has no axis of boxes beside one of classes, as scores of a detector have")
+            }
+            Self::UnknownClasses { layer, fact } => {
+                write!(f, "the number of class channels of '{layer}' {fact} is not known")
+            }
+            Self::FactorsDoNotFit { layer } => write!(
+                f,
+                "what the class scores are multiplied by at '{layer}' does not match their scales and anchors; \
+                 name the class maps with --target-layer"
+            ),
+            Self::SeveralScores { channels } => write!(
+                f,
+                "which of {} are class scores cannot be told; name the class maps with --target-layer",
+                channels.join(", ")
+            ),
+            Self::ClassesDiffer { counts } => {
+                let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
+                write!(f, "its scales have different numbers of classes: {}", counts.join(", "))
+            }
+            Self::NoFeatures { layer } => {
+                write!(f, "'{layer}' and its like are not made by convolutions of feature maps [N,C,h,w]")
+            }
+            Self::NoHeads => f.write_str("class maps explain detectors; use --task detection"),
             Self::Operation { place, why } => write!(f, "{place}: {why}"),
             Self::Budget { needed, budget, place, why } => write!(
                 f,

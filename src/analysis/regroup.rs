@@ -80,17 +80,26 @@ fn deal(mut pieces: Vec<Piece>, out: &[Dim], dead: &mut HashSet<Progress>) -> Op
             }
         }
         Dim::Dynamic => {
-            // Take as few pieces as leave the rest a way to work out.
+            // Take as few pieces as leave the rest a way to work out, the last one perhaps in part.
             while let Some(piece) = pieces.pop() {
-                append(&mut axis, piece)?;
-                let progress = (pieces.len(), pieces.last().map(|piece| piece.size), rest.len());
-                if dead.contains(&progress) {
-                    continue;
+                let parts = rest.first().and_then(|next| split(&piece, *next));
+                let mut ways = vec![(piece, None)];
+                ways.extend(parts.map(|(outer, inner)| (outer, Some(inner))));
+                let before = axis.clone();
+                for (taken, left) in ways {
+                    axis = before.clone();
+                    append(&mut axis, taken)?;
+                    let mut pieces = pieces.clone();
+                    pieces.extend(left);
+                    let progress = (pieces.len(), pieces.last().map(|piece| piece.size), rest.len());
+                    if dead.contains(&progress) {
+                        continue;
+                    }
+                    if let Some(axes) = deal(pieces, rest, dead) {
+                        return Some(std::iter::once(axis).chain(axes).collect());
+                    }
+                    dead.insert(progress);
                 }
-                if let Some(axes) = deal(pieces.clone(), rest, dead) {
-                    return Some(std::iter::once(axis).chain(axes).collect());
-                }
-                dead.insert(progress);
             }
             return None;
         }
@@ -100,6 +109,20 @@ fn deal(mut pieces: Vec<Piece>, out: &[Dim], dead: &mut HashSet<Progress>) -> Op
     }
     let axes = deal(pieces, rest, dead)?;
     Some(std::iter::once(axis).chain(axes).collect())
+}
+
+/// A piece in two, the inner one of the extent `next`.
+fn split(piece: &Piece, next: Dim) -> Option<(Piece, Piece)> {
+    let (extent, inner) = (piece.size.fixed()?, next.fixed().filter(|inner| *inner > 1)?);
+    let [atom] = piece.axis.atoms[..] else { return None };
+    if piece.axis.prefix > 0 || atom.role == Role::Batch || extent <= inner || !extent.is_multiple_of(inner) {
+        return None;
+    }
+    let part = |size: usize, stride: usize| {
+        let atom = Atom { size: Dim::Fixed(size), stride, origin: None, ..atom };
+        Piece { size: atom.size, axis: Axis { prefix: 0, atoms: vec![atom] } }
+    };
+    Some((part(extent / inner, atom.stride.saturating_mul(inner)), part(inner, atom.stride)))
 }
 
 fn append(axis: &mut Axis, piece: Piece) -> Option<()> {
@@ -164,6 +187,16 @@ mod tests {
         axes.0[2].atoms[0].size = Dim::Dynamic;
         let tokens = regroup(&axes, &[Dim::Dynamic, Dim::Dynamic, Dim::Fixed(8)]).unwrap();
         assert_eq!(tokens.to_string(), "N,HW,C");
+    }
+
+    #[test]
+    fn an_unknown_extent_may_be_a_part_of_the_channels() {
+        let mut axes = Axes(vec![Axis::of(Role::Batch, Dim::Dynamic), Axis::other(Dim::Fixed(15))]);
+        axes.0.push(Axis::of(Role::Height, Dim::Dynamic));
+        let out = [Dim::Dynamic, Dim::Dynamic, Dim::Fixed(5), Dim::Dynamic];
+        let split = regroup(&axes, &out).unwrap();
+        assert_eq!(split.to_string(), "N,C,C,H");
+        assert_eq!(split.0[1].atoms[0].size, Dim::Fixed(3));
     }
 
     #[test]

@@ -228,7 +228,7 @@ pub fn layout(axes: Option<&Axes>, fact: &Fact) -> std::result::Result<Layout, R
 }
 
 /// The error for a layer that is not there, with the names that come closest.
-fn unknown(graph: &Graph, name: &str) -> Error {
+pub(super) fn unknown(graph: &Graph, name: &str) -> Error {
     let lower = name.to_lowercase();
     let mut near: Vec<&str> = graph
         .nodes()

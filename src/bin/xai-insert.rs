@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::{Parser, ValueEnum};
 use xai_insert::analysis::Candidate;
-use xai_insert::report::TensorReport;
+use xai_insert::report::{HeadReport, TensorReport};
 use xai_insert::{
-    Classes, Destination, Error, Insertion, Kernel, Method, Model, Options, Outcome, PendingFile,
-    SaliencyType, Strategy,
+    Classes, Destination, Error, Insertion, Kernel, Listed, Method, Model, Options, Outcome, PendingFile,
+    SaliencyType, Strategy, Task,
 };
 
 /// Adds a saliency map output to vision models in OpenVINO IR.
@@ -45,7 +45,11 @@ struct Args {
     #[arg(long, conflicts_with_all = ["dump", "list_targets"])]
     remove: bool,
 
-    /// Saliency method; auto is vitreciprocam where a class token is read behind the last attention, else reciprocam
+    /// What the model does; auto decides from its outputs, and the report says why
+    #[arg(long, value_enum, default_value_t = TaskArg::Auto, help_heading = "Branch")]
+    task: TaskArg,
+
+    /// Saliency method; auto is classprobabilitymap for detectors; else vitreciprocam where a class token is read behind the last attention, else reciprocam
     #[arg(long, value_enum, default_value_t = MethodArg::Auto, help_heading = "Branch")]
     method: MethodArg,
 
@@ -53,9 +57,18 @@ struct Args {
     #[arg(long, value_name = "NAME", help_heading = "Branch")]
     output: Option<String>,
 
-    /// Layer (or tensor) whose positions are masked, instead of the one that is found
+    /// Layer (or tensor) whose positions are masked, instead of the one that is found; for detectors the class map
+    /// of a scale, repeated for each
     #[arg(long, value_name = "NAME", help_heading = "Branch")]
-    target_layer: Option<String>,
+    target_layer: Vec<String>,
+
+    /// Detectors: anchors of each --target-layer, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "target_layer", value_parser = parse_count, help_heading = "Branch")]
+    num_anchors: Option<Vec<usize>>,
+
+    /// Detectors: height and width of the maps
+    #[arg(long, value_name = "HxW", default_value = "23x23", value_parser = parse_extents, help_heading = "Branch")]
+    saliency_size: (usize, usize),
 
     /// vitreciprocam: mask the input of the K-th attention block from the end
     #[arg(
@@ -124,11 +137,19 @@ const AFTER_HELP: &str = "Exit status: 0 done (also where the model has the outp
 1 no method fits the model, 2 bad input or options.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TaskArg {
+    Auto,
+    Classification,
+    Detection,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum MethodArg {
     Auto,
     Reciprocam,
     Vitreciprocam,
     Activationmap,
+    Classprobabilitymap,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -170,6 +191,22 @@ fn parse_targets(text: &str) -> Result<Classes, String> {
     list.map(Classes::Listed).map_err(|_| wrong())
 }
 
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(count @ 1..) => Ok(count),
+        _ => Err("give a number of 1 or more".to_owned()),
+    }
+}
+
+/// More than any picture has, and few enough that a product is no problem.
+const MOST_PIXELS: usize = 1 << 14;
+
+fn parse_extents(text: &str) -> Result<(usize, usize), String> {
+    let extent = |text: &str| text.trim().parse().ok().filter(|size| (1..=MOST_PIXELS).contains(size));
+    let sides = text.split_once('x').and_then(|(height, width)| extent(height).zip(extent(width)));
+    sides.ok_or_else(|| format!("give height and width, such as 23x23, of {MOST_PIXELS} or less each"))
+}
+
 fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || "give a number of bytes, with KiB, MiB or GiB after it if you like".to_owned();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -195,9 +232,17 @@ impl Args {
                 MethodArg::Reciprocam => Some(Method::ReciproCam),
                 MethodArg::Vitreciprocam => Some(Method::VitReciproCam),
                 MethodArg::Activationmap => Some(Method::ActivationMap),
+                MethodArg::Classprobabilitymap => Some(Method::ClassProbabilityMap),
+            },
+            task: match self.task {
+                TaskArg::Auto => None,
+                TaskArg::Classification => Some(Task::Classification),
+                TaskArg::Detection => Some(Task::Detection),
             },
             output: self.output.clone(),
-            target_layer: self.target_layer.clone(),
+            target_layers: self.target_layer.clone(),
+            anchors: self.num_anchors.clone(),
+            saliency_size: self.saliency_size,
             block: self.block,
             kernel: match self.mask {
                 MaskArg::Gaussian => Kernel::Gaussian,
@@ -333,8 +378,10 @@ fn one(args: &Args, path: &Path) -> anyhow::Result<serde_json::Value> {
     }
     let options = args.options();
     if args.list_targets {
-        let (candidates, taken) = xai_insert::list_targets(&model, &options)?;
-        return list_targets(args, path, &candidates, taken);
+        return match xai_insert::list_targets(&model, &options)? {
+            Listed::Targets(candidates, taken) => list_targets(args, path, &candidates, taken),
+            Listed::Heads(heads) => list_heads(args, path, &heads),
+        };
     }
     match xai_insert::insert(&model, &options)? {
         Outcome::AlreadyThere { output } => {
@@ -426,6 +473,20 @@ fn list_targets(
         }
     }
     Ok(serde_json::json!({ "model": path, "status": "listed", "targets": rows }))
+}
+
+fn list_heads(args: &Args, path: &Path, heads: &[HeadReport]) -> anyhow::Result<serde_json::Value> {
+    if !args.json {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{}\nclass maps, scale by scale:", path.display())?;
+        for head in heads {
+            writeln!(out, "* {}", head.scores)?;
+            if let Some(objectness) = &head.objectness {
+                writeln!(out, "  times {objectness}")?;
+            }
+        }
+    }
+    Ok(serde_json::json!({ "model": path, "status": "listed", "heads": heads }))
 }
 
 fn remove(

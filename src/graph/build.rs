@@ -311,6 +311,21 @@ impl Patch<'_> {
         self.add(hint, Op::new("Gather", "opset8").with("batch_dims", 0), vec![x, indices, axis], vec![fact])
     }
 
+    /// Indices `[N,count]` of the largest of `[N,C]`, the largest first, as i64.
+    pub fn top_indices(&mut self, hint: &str, x: OutletId, count: usize) -> OutletId {
+        let fact = self.fact(x);
+        let shape = vec![fact.shape[0], Dim::Fixed(count)];
+        let facts = vec![Fact::new(fact.element, shape.clone()), Fact::new(ElementType::I64, shape)];
+        let k = self.integer(&format!("{hint}/count"), index(count));
+        let op = Op::new("TopK", "opset3")
+            .with("axis", 1)
+            .with("mode", "max")
+            .with("sort", "value")
+            .with("index_element_type", "i64");
+        let top = self.add(&format!("{hint}/topk"), op, vec![x, k], facts);
+        OutletId::new(top.node, 1)
+    }
+
     /// `Concat` along an axis.
     pub fn concat(&mut self, hint: &str, parts: &[OutletId], axis: usize) -> OutletId {
         if let [only] = parts {

@@ -12,6 +12,6 @@ pub(super) fn build(patch: &mut Patch<'_>, wish: &Wish<'_>) -> Branch {
     let mean = patch.reduce("activations", "ReduceMean", features, &[layout.channel], true);
     let (h, w) = layout.grid.clone();
     let map = patch.reshape("activations", mean, &[sizes[layout.batch].clone(), h, w]);
-    let saliency = scale(patch, wish, map, &[1, 2]);
+    let saliency = scale(patch, wish.encoding, map, &[1, 2]);
     Branch { saliency, steps: Vec::new(), dense_bytes: None }
 }

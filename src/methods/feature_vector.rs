@@ -1,7 +1,7 @@
 //! The `feature_vector` output that Model API reads.
 
 use super::without_prefix;
-use crate::analysis::{Positions, Target};
+use crate::analysis::{DetectorHeads, Positions, Target};
 use crate::graph::{OutletId, Patch};
 use crate::ir::ElementType;
 
@@ -17,4 +17,24 @@ pub(crate) fn feature_vector(patch: &mut Patch<'_>, target: &Target, name: &str)
     let mean = patch.reduce(name, "ReduceMean", features, &axes, true);
     let vector = patch.reshape(name, mean, &[sizes[layout.batch].clone(), sizes[layout.channel].clone()]);
     patch.convert(name, vector, ElementType::F32)
+}
+
+/// The means over positions of what the class layer of each scale reads, side by side: `[N, sum of C]`.
+///
+/// `None` where a layer of a scale reads no map `[N, C, h, w]`.
+pub(crate) fn feature_vector_of_heads(
+    patch: &mut Patch<'_>,
+    heads: &DetectorHeads,
+    name: &str,
+) -> Option<OutletId> {
+    let mut means = Vec::new();
+    for features in heads.features(patch.graph())? {
+        if patch.fact(features).rank() != 4 {
+            return None;
+        }
+        let features = patch.convert(name, features, ElementType::F32);
+        let mean = patch.reduce(name, "ReduceMean", features, &[2, 3], false);
+        means.push(mean);
+    }
+    Some(patch.concat(name, &means, 1))
 }

@@ -1,6 +1,7 @@
 //! Saliency methods: each builds its branch in a patch and says what it did.
 
 mod activationmap;
+mod classprobabilitymap;
 mod feature_vector;
 mod reciprocam;
 mod scaling;
@@ -12,7 +13,9 @@ use crate::analysis::{Labels, Logits, Reason, Target};
 use crate::graph::{OutletId, Patch};
 use crate::mosaic::{Classes, Mask, Step, Strategy};
 
-pub(crate) use feature_vector::feature_vector;
+pub(crate) use classprobabilitymap::{ClassMaps, build as class_maps};
+pub(crate) use feature_vector::{feature_vector, feature_vector_of_heads};
+pub(crate) use scaling::Encoding;
 
 /// A saliency method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -26,6 +29,8 @@ pub enum Method {
     VitReciproCam,
     /// Mean of the features over channels: `[N, h, w]`; knows no classes.
     ActivationMap,
+    /// Class scores of a detector's heads: `[N, classes, H, W]`.
+    ClassProbabilityMap,
 }
 
 impl Method {
@@ -35,6 +40,7 @@ impl Method {
             Self::ReciproCam => "reciprocam",
             Self::VitReciproCam => "vitreciprocam",
             Self::ActivationMap => "activationmap",
+            Self::ClassProbabilityMap => "classprobabilitymap",
         }
     }
 
@@ -44,6 +50,7 @@ impl Method {
             Self::ReciproCam => "ReciproCAM",
             Self::VitReciproCam => "ViTReciproCAM",
             Self::ActivationMap => "ActivationMap",
+            Self::ClassProbabilityMap => "ClassProbabilityMap",
         }
     }
 }
@@ -67,8 +74,7 @@ pub(crate) struct Wish<'a> {
     pub(crate) target: &'a Target,
     pub(crate) mask: Mask,
     pub(crate) classes: &'a Classes,
-    pub(crate) scaling: bool,
-    pub(crate) saliency_type: SaliencyType,
+    pub(crate) encoding: Encoding,
     pub(crate) strategy: Strategy,
     pub(crate) budget: u64,
     pub(crate) name: &'a str,
@@ -85,12 +91,13 @@ pub(crate) struct Branch {
     pub(crate) dense_bytes: Option<u64>,
 }
 
-/// Builds the branch of `method`.
+/// Builds the branch of `method`, one of those for classifiers; [`class_maps`] is the one for detectors.
 pub(crate) fn build(method: Method, patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Branch, Reason> {
     match method {
         Method::ReciproCam => reciprocam::build(patch, wish),
         Method::VitReciproCam => vitreciprocam::build(patch, wish),
         Method::ActivationMap => Ok(activationmap::build(patch, wish)),
+        Method::ClassProbabilityMap => Err(Reason::NoHeads),
     }
 }
 

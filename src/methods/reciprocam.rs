@@ -25,7 +25,7 @@ pub(super) fn masked_logits(patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Br
         scores.map_err(|why| Reason::Operation { place: lowering.place(wish.logits.outlet), why })?;
     let (steps, dense_bytes) = (lowering.steps().to_vec(), lowering.dense_bytes(wish.logits));
     // Scaled and converted before the axes move: a byte is cheaper to move than a float.
-    let scaled = scale(patch, wish, scores.outlet, scores.positions());
+    let scaled = scale(patch, wish.encoding, scores.outlet, scores.positions());
     let saliency = lay_out(patch, wish, scaled, scores.order);
     Ok(Branch { saliency, steps, dense_bytes })
 }

@@ -1,16 +1,25 @@
 //! From raw scores to what people look at.
 
-use super::{SaliencyType, Wish};
+use super::SaliencyType;
 use crate::graph::{OutletId, Patch};
 use crate::ir::ElementType;
+
+/// How maps are handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Encoding {
+    /// Whether each is scaled to 0..255.
+    pub(crate) scaling: bool,
+    /// Their element type.
+    pub(crate) saliency_type: SaliencyType,
+}
 
 /// Scales over `axes`: `255 (s - min) / (max - min + 1e-12)`, truncated for u8.
 ///
 /// The division comes first: x / x is 1, so that the largest value is 255 wherever a plugin divides exactly. Without scaling, scores as they are.
-pub(super) fn scale(patch: &mut Patch<'_>, wish: &Wish<'_>, scores: OutletId, axes: &[usize]) -> OutletId {
+pub(super) fn scale(patch: &mut Patch<'_>, encoding: Encoding, scores: OutletId, axes: &[usize]) -> OutletId {
     // Half precision knows no 1e-12.
     let scores = patch.convert("scores/f32", scores, ElementType::F32);
-    if !wish.scaling {
+    if !encoding.scaling {
         return scores;
     }
     let least = patch.reduce("scale/min", "ReduceMin", scores, axes, true);
@@ -22,7 +31,7 @@ pub(super) fn scale(patch: &mut Patch<'_>, wish: &Wish<'_>, scores: OutletId, ax
     let above = patch.binary("scale/above", "Subtract", scores, least);
     let part = patch.binary("scale/part", "Divide", above, range);
     let scaled = patch.binary("scale", "Multiply", part, steps);
-    match wish.saliency_type {
+    match encoding.saliency_type {
         SaliencyType::U8 => patch.convert("scale/u8", scaled, ElementType::U8),
         SaliencyType::F32 => scaled,
     }

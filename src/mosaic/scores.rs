@@ -2,8 +2,8 @@
 
 use super::{Form, Lowering, Why};
 use crate::analysis::Logits;
-use crate::graph::{Fact, Node, Op, OutletId, Size};
-use crate::ir::{Dim, ElementType};
+use crate::graph::{Node, Op, OutletId, Size};
+use crate::ir::Dim;
 use crate::ops::{Action, Extent, Window, WindowKind, Zero, action};
 
 /// Classes that are explained.
@@ -119,17 +119,7 @@ impl Lowering<'_, '_> {
                 let sizes = self.original_sizes(logits.outlet);
                 let flat = [sizes[logits.batch].clone(), sizes[logits.class].clone()];
                 let flat = self.patch.reshape("targets/logits", logits.original, &flat);
-                let fact = self.patch.fact(flat);
-                let shape = vec![fact.shape[0], Dim::Fixed(*count)];
-                let facts = vec![Fact::new(fact.element, shape.clone()), Fact::new(ElementType::I64, shape)];
-                let k = self.patch.integer("targets/count", i64::try_from(*count).unwrap_or(i64::MAX));
-                let op = Op::new("TopK", "opset3")
-                    .with("axis", 1)
-                    .with("mode", "max")
-                    .with("sort", "value")
-                    .with("index_element_type", "i64");
-                let top = self.patch.add("targets/topk", op, vec![flat, k], facts);
-                let indices = OutletId::new(top.node, 1);
+                let indices = self.patch.top_indices("targets", flat, *count);
                 Some(Selection { indices, count: *count, per_sample: true })
             }
         }

@@ -13,6 +13,7 @@
 mod compare;
 mod cost;
 mod cut;
+mod detector;
 mod layout;
 mod outputs;
 mod record;
@@ -140,6 +141,8 @@ fn describe(record: &Record<'_>) -> RecordReport {
         layout: entry("layout"),
         grid: entry("grid"),
         targets: entry("targets"),
+        scales: (1..).map(|i| entry(&format!("scale_{i}"))).take_while(Option::is_some).flatten().collect(),
+        size: entry("saliency_size"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a model says of its saliency branch: the section `xai` of its `rt_info`.
 
+use super::detector::Detector;
 use super::layout::{Layout, parse_grid};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, OutletId};
@@ -17,12 +18,6 @@ pub(super) struct Record<'a> {
 pub(super) struct Definition {
     /// How the maps are defined.
     pub(super) method: Method,
-    /// The feature map.
-    pub(super) target: OutletId,
-    /// Its axes.
-    pub(super) layout: Layout,
-    /// Height and width of its grid of positions, where they are fixed.
-    pub(super) grid: Option<(usize, usize)>,
     /// Whether each map is scaled to 0..255.
     pub(super) scaling: bool,
     /// Element type of the maps.
@@ -40,6 +35,8 @@ pub(super) struct Definition {
 pub(super) enum Method {
     /// Logits with the features around one position kept: ReciproCAM and ViTReciproCAM.
     Masked {
+        /// What is masked.
+        features: Features,
         /// The class scores before Softmax or Sigmoid.
         logits: OutletId,
         /// Classes that have a map.
@@ -48,7 +45,23 @@ pub(super) enum Method {
         masking: Masking,
     },
     /// Mean over channels.
-    ActivationMap,
+    ActivationMap {
+        /// What is averaged.
+        features: Features,
+    },
+    /// Class scores of a detector.
+    ClassMaps(Detector),
+}
+
+/// The feature map that maps are made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Features {
+    /// The tensor.
+    pub(super) target: OutletId,
+    /// Its axes.
+    pub(super) layout: Layout,
+    /// Height and width of its grid of positions, where they are fixed.
+    pub(super) grid: Option<(usize, usize)>,
 }
 
 /// What of the features a mask keeps.
@@ -147,15 +160,17 @@ impl<'a> Record<'a> {
     /// A message where the method is not known here, or an entry is missing or makes no sense.
     pub(super) fn definition(&self, graph: &Graph) -> Result<Definition, String> {
         let method = match self.method() {
-            "reciprocam" => {
-                let masking = Masking { kernel: Kernel::Single, prefix: false, also: Vec::new() };
-                Method::Masked { logits: self.outlet(graph, "logits")?, targets: self.targets()?, masking }
-            }
-            "vitreciprocam" => {
-                let masking = self.masking(graph)?;
-                Method::Masked { logits: self.outlet(graph, "logits")?, targets: self.targets()?, masking }
-            }
-            "activationmap" => Method::ActivationMap,
+            name @ ("reciprocam" | "vitreciprocam") => Method::Masked {
+                masking: match name {
+                    "reciprocam" => Masking { kernel: Kernel::Single, prefix: false, also: Vec::new() },
+                    _ => self.masking(graph)?,
+                },
+                features: self.features(graph)?,
+                logits: self.outlet(graph, "logits")?,
+                targets: self.targets()?,
+            },
+            "activationmap" => Method::ActivationMap { features: self.features(graph)? },
+            "classprobabilitymap" => Method::ClassMaps(Detector::read(self, graph, self.targets()?)?),
             other => return Err(format!("the definition of the method '{other}' is not known here")),
         };
         let element = self.required("saliency_type")?;
@@ -169,9 +184,6 @@ impl<'a> Record<'a> {
         }
         Ok(Definition {
             method,
-            target: self.outlet(graph, "target")?,
-            layout: Layout::parse(self.required("layout")?)?,
-            grid: parse_grid(self.required("grid")?)?,
             scaling,
             element,
             delivered: if self.version == 10 { ElementType::F32 } else { element },
@@ -180,7 +192,16 @@ impl<'a> Record<'a> {
         })
     }
 
-    fn required(&self, name: &str) -> Result<&'a str, String> {
+    fn features(&self, graph: &Graph) -> Result<Features, String> {
+        Ok(Features {
+            target: self.outlet(graph, "target")?,
+            layout: Layout::parse(self.required("layout")?)?,
+            grid: parse_grid(self.required("grid")?)?,
+        })
+    }
+
+    /// An entry that has to be there.
+    pub(super) fn required(&self, name: &str) -> Result<&'a str, String> {
         self.get(name).ok_or_else(|| format!("the record has no '{name}'"))
     }
 
@@ -212,7 +233,7 @@ impl<'a> Record<'a> {
     }
 
     /// `<name>` is a layer of the original, `<name>_slot` one of its outputs counted from 0.
-    fn outlet(&self, graph: &Graph, name: &str) -> Result<OutletId, String> {
+    pub(super) fn outlet(&self, graph: &Graph, name: &str) -> Result<OutletId, String> {
         let layer = self.required(name)?;
         let slot_name = format!("{name}_slot");
         let slot = match self.get(&slot_name) {
@@ -292,9 +313,9 @@ mod tests {
     #[test]
     fn a_whole_record_is_understood() {
         let found = definition("", None).unwrap();
-        let Method::Masked { targets, .. } = found.method else { panic!() };
+        let Method::Masked { targets, features, .. } = found.method else { panic!() };
         assert_eq!(targets, Targets::Top(5));
-        assert_eq!(found.grid, Some((3, 4)));
+        assert_eq!(features.grid, Some((3, 4)));
         let found = definition("targets", Some("3, 1")).unwrap();
         let Method::Masked { targets, .. } = found.method else { panic!() };
         assert_eq!(targets, Targets::Classes(vec![3, 1]));
@@ -323,7 +344,7 @@ mod tests {
             let graph = Graph::new(&document).unwrap();
             match Record::read(&document).unwrap().definition(&graph)?.method {
                 Method::Masked { masking, .. } => Ok(masking),
-                Method::ActivationMap => Err("another method".to_owned()),
+                _ => Err("another method".to_owned()),
             }
         };
         let masks = r#"<mask value="gaussian"/><class_token value="false"/>"#;
@@ -340,6 +361,41 @@ mod tests {
         let unknown = one.replace("value=\"in\"", "value=\"gone\"");
         assert!(read(&format!("{masks}{unknown}")).unwrap_err().contains("gone"));
         assert!(read(&format!(r#"{masks}<masked_1 value="in"/>"#)).unwrap_err().contains("masked_1_layout"));
+    }
+
+    #[test]
+    fn class_maps_of_detectors_are_read() {
+        const SCALE: [(&str, &str); 5] = [
+            ("scale_1", "in"),
+            ("scale_1_layout", "N,A2*K3,H,W"),
+            ("scale_1_fields", "1..3"),
+            ("scale_1_grid", "?x?"),
+            ("saliency_size", "23x23"),
+        ];
+        let read = |changed: &str, value: Option<&str>, more: &str| {
+            let common = [("method", "classprobabilitymap"), ("targets", "all"), ("scaling", "true")];
+            let common = common.iter().chain(&[("saliency_type", "u8"), ("output", "saliency_map")]);
+            let mut text = more.to_owned();
+            for (name, entry) in common.chain(&SCALE) {
+                let entry = if *name == changed { value } else { Some(*entry) };
+                text.push_str(
+                    &entry.map_or_else(String::new, |entry| format!("<{name} value=\"{entry}\"/>")),
+                );
+            }
+            let document = document(&text);
+            let graph = Graph::new(&document).unwrap();
+            Record::read(&document).unwrap().definition(&graph)
+        };
+        let Method::ClassMaps(detector) = read("", None, "").unwrap().method else { panic!() };
+        assert_eq!((detector.scales.len(), detector.size, detector.wanted().len()), (1, (23, 23), 1));
+        for (name, _) in SCALE {
+            assert!(read(name, None, "").unwrap_err().contains(name), "{name}");
+            assert!(read(name, Some("~"), "").is_err(), "{name}");
+        }
+        assert!(read("scale_1_layout", Some("N,A2,H,W"), "").unwrap_err().contains("once each"));
+        assert!(read("saliency_size", Some("99999x1"), "").is_err());
+        let objectness = r#"<objectness_1 value="gone"/>"#;
+        assert!(read("", None, objectness).unwrap_err().contains("objectness_1"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::compare::{larger, magnitude};
 use super::cut::{self, Head, Signature};
+use super::detector::Detector;
 use super::layout::Geometry;
 use super::record::{Definition, Masking, Method};
 use crate::Model;
@@ -34,18 +35,36 @@ pub(super) struct Reference<'a> {
 /// What the definition gives for one sample.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Expected {
-    /// Axes of the target.
-    pub(super) geometry: Geometry,
-    /// The target's values, row-major in its own layout.
-    pub(super) features: Vec<f64>,
+    /// Images, and height and width of the maps.
+    pub(super) extents: [usize; 3],
+    /// Means of the features over positions.
+    pub(super) pooled: Pooled,
     /// How much coarser than single precision the features are, which the runtime rounds on handing them out.
     pub(super) coarseness: f64,
-    /// Logits of the original `[images, classes]`; empty where the method has none.
+    /// Scores by which classes are ranked, `[images, classes]`: the original's logits, or what a detector says
+    /// anywhere; empty where the method has none.
     pub(super) logits: Vec<f64>,
     /// Classes; 1 where the method has none.
     pub(super) classes: usize,
     /// Maps `[images, classes, positions]`, not scaled.
     pub(super) maps: Vec<f64>,
+}
+
+/// Means over positions.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Pooled {
+    /// Means, `[images, channels]`.
+    pub(super) means: Vec<f64>,
+    pub(super) channels: usize,
+    /// The largest magnitude of what they are means of.
+    pub(super) magnitude: f64,
+}
+
+impl Pooled {
+    fn new(geometry: &Geometry, features: &[f64]) -> Self {
+        let means = position_mean(geometry, features);
+        Self { means, channels: geometry.channels, magnitude: magnitude(features) }
+    }
 }
 
 impl<'a> Reference<'a> {
@@ -56,17 +75,17 @@ impl<'a> Reference<'a> {
     /// does not take the parts.
     pub(super) fn new(runtime: &mut Runtime, model: &'a Model, definition: &'a Definition) -> Result<Self> {
         let graph = model.graph();
-        let mut wanted = vec![definition.target];
-        let head = match definition.method {
-            Method::Masked { logits, ref masking, .. } => {
+        let (wanted, head) = match &definition.method {
+            Method::Masked { features, logits, masking, .. } => {
                 let also = masking.also.iter().map(|(outlet, _)| *outlet);
-                let masked: Vec<OutletId> = std::iter::once(definition.target).chain(also).collect();
-                let head = Head::new(graph, &masked, logits).map_err(Error::Usage)?;
-                wanted.push(logits);
+                let masked: Vec<OutletId> = std::iter::once(features.target).chain(also).collect();
+                let head = Head::new(graph, &masked, *logits).map_err(Error::Usage)?;
+                let mut wanted = vec![features.target, *logits];
                 wanted.extend(&head.inputs[1..]);
-                Some(head)
+                (wanted, Some(head))
             }
-            Method::ActivationMap => None,
+            Method::ActivationMap { features } => (vec![features.target], None),
+            Method::ClassMaps(detector) => (detector.wanted(), None),
         };
         let tapped: Vec<OutletId> =
             wanted.iter().copied().filter(|outlet| !cut::is_parameter(graph, outlet.node)).collect();
@@ -88,21 +107,23 @@ impl<'a> Reference<'a> {
     pub(super) fn run(&mut self, runtime: &mut Runtime, inputs: &[Tensor]) -> Result<Expected> {
         let mut values = self.tapped(inputs)?.into_iter();
         let missing = || Error::Internal("an output of the tapped model is missing".to_owned());
+        let (masked, recorded) = match &self.definition.method {
+            Method::Masked { features, masking, .. } => (Some(masking), features),
+            Method::ActivationMap { features } => (None, features),
+            Method::ClassMaps(detector) => return class_maps(detector, values),
+        };
         let target = values.next().ok_or_else(missing)?;
-        let geometry = self
-            .definition
+        let geometry = recorded
             .layout
-            .fit(target.shape(), self.definition.grid)
+            .fit(target.shape(), recorded.grid)
             .map_err(|message| Error::Usage(format!("the record's target: {message}")))?;
         let features = target.values()?;
-        let coarseness = match target.element() {
-            ElementType::F16 => 100.0,
-            ElementType::BF16 => 800.0,
-            _ => 1.0,
-        };
-        let Method::Masked { masking, .. } = &self.definition.method else {
+        let coarseness = coarseness(target.element());
+        let pooled = Pooled::new(&geometry, &features);
+        let extents = [geometry.batch, geometry.height, geometry.width];
+        let Some(masking) = masked else {
             let maps = channel_mean(&geometry, &features);
-            return Ok(Expected { geometry, features, coarseness, logits: Vec::new(), classes: 1, maps });
+            return Ok(Expected { extents, pooled, coarseness, logits: Vec::new(), classes: 1, maps });
         };
         let logits = values.next().ok_or_else(missing)?.values()?;
         let classes = logits.len() / geometry.batch.max(1);
@@ -115,7 +136,7 @@ impl<'a> Reference<'a> {
             geometries.push(fits.map_err(wrong)?);
         }
         let maps = self.masked(runtime, masking, &geometries, inputs, &logits)?;
-        Ok(Expected { geometry, features, coarseness, logits, classes, maps })
+        Ok(Expected { extents, pooled, coarseness, logits, classes, maps })
     }
 
     /// The values of `wanted`, of which model inputs are known already.
@@ -190,6 +211,31 @@ impl<'a> Reference<'a> {
             None => Err(Error::Internal("a compiled head was lost".to_owned())),
         }
     }
+}
+
+/// How much coarser than single precision values are, which the runtime rounds on handing them out.
+fn coarseness(element: ElementType) -> f64 {
+    match element {
+        ElementType::F16 => 100.0,
+        ElementType::BF16 => 800.0,
+        _ => 1.0,
+    }
+}
+
+/// The maps of a detector, from the values of the original that its record names.
+fn class_maps(detector: &Detector, values: std::vec::IntoIter<Tensor>) -> Result<Expected> {
+    let coarseness = values.as_slice().iter().map(|tensor| coarseness(tensor.element())).fold(1.0, f64::max);
+    let mut values = values;
+    let wrong = |message| Error::Usage(format!("the record's class maps: {message}"));
+    let (maps, logits) = detector.maps(&mut values).map_err(wrong)?;
+    let mut pooled = Pooled::default();
+    if !detector.features.is_empty() {
+        let (means, channels, magnitude) = detector.pooled(&mut values).map_err(wrong)?;
+        pooled = Pooled { means, channels, magnitude };
+    }
+    let (batch, classes, height, width) = maps.dim();
+    let maps = maps.iter().copied().collect();
+    Ok(Expected { extents: [batch, height, width], pooled, coarseness, logits, classes, maps })
 }
 
 /// One value of the original, to be masked again and again.

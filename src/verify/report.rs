@@ -103,6 +103,12 @@ pub struct RecordReport {
     pub grid: Option<String>,
     /// Classes that have a map.
     pub targets: Option<String>,
+    /// Class maps of a detector, scale by scale.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scales: Vec<String>,
+    /// Height and width of a detector's saliency maps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
 }
 
 /// How feature vectors compare, over all samples.
@@ -172,7 +178,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(record) = &self.record {
             write!(f, "method      {}", record.method)?;
-            let entries = [("target", &record.target), ("layout", &record.layout), ("grid", &record.grid)];
+            if !record.scales.is_empty() {
+                write!(f, ", {} scales", record.scales.len())?;
+            }
+            let entries = [
+                ("target", &record.target),
+                ("layout", &record.layout),
+                ("grid", &record.grid),
+                ("size", &record.size),
+            ];
             for (name, value) in entries {
                 if let Some(value) = value {
                     write!(f, ", {name} {value}")?;

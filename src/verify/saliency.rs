@@ -2,7 +2,7 @@
 
 use super::compare::{self, Encoding, MapDifference, MapFigures, larger, magnitude, root_mean_square};
 use super::record::{Definition, Method, Targets};
-use super::reference::{Expected, position_mean};
+use super::reference::Expected;
 use super::report::FeatureFigures;
 use super::structure::SHOWN;
 use crate::error::Result;
@@ -33,11 +33,11 @@ pub(super) fn compare_maps(
             return Ok(());
         }
     };
-    let geometry = &expected.geometry;
+    let [batch, height, width] = expected.extents;
     let count = rows.first().map_or(0, Vec::len);
     let shape = match definition.method {
-        Method::Masked { .. } => vec![geometry.batch, count, geometry.height, geometry.width],
-        Method::ActivationMap => vec![geometry.batch, geometry.height, geometry.width],
+        Method::Masked { .. } | Method::ClassMaps(_) => vec![batch, count, height, width],
+        Method::ActivationMap { .. } => vec![batch, height, width],
     };
     if found.shape() != shape || found.element() != definition.delivered {
         problems.push(format!(
@@ -50,7 +50,7 @@ pub(super) fn compare_maps(
     let encoding = Encoding { scaled: definition.scaling, truncated: !definition.element.is_float() };
     let overall = magnitude(&expected.maps);
     let cancelled = CANCELLED * root_mean_square(&expected.maps);
-    let positions = geometry.positions();
+    let positions = height * width;
     let mut wrong = Vec::new();
     let maps = rows.iter().enumerate().flat_map(|(image, rows)| rows.iter().map(move |row| (image, row)));
     for ((image, candidates), found) in maps.zip(values.chunks(positions.max(1))) {
@@ -85,7 +85,7 @@ fn describe(
     expected: &Expected,
     encoding: Encoding,
 ) -> String {
-    let width = expected.geometry.width.max(1);
+    let width = expected.extents[2].max(1);
     let (row, column) = (map.at / width, map.at % width);
     let size = |value: f64| if encoding.scaled { format!("{value:.1}") } else { format!("{value:.2e}") };
     let unit = if encoding.scaled { " of 255" } else { "" };
@@ -98,10 +98,11 @@ fn describe(
 
 /// For each image and each of its maps the classes that it may be of, the likeliest first.
 fn rows(definition: &Definition, expected: &Expected) -> Result<Vec<Vec<Vec<usize>>>, String> {
-    let (batch, classes) = (expected.geometry.batch, expected.classes);
+    let (batch, classes) = (expected.extents[0], expected.classes);
     let targets = match &definition.method {
-        Method::ActivationMap => return Ok(vec![vec![vec![0]]; batch]),
+        Method::ActivationMap { .. } => return Ok(vec![vec![vec![0]]; batch]),
         Method::Masked { targets, .. } => targets,
+        Method::ClassMaps(detector) => &detector.targets,
     };
     if expected.logits.len() != batch * classes {
         return Err(format!("{} logits for a batch of {batch}", expected.logits.len()));
@@ -130,18 +131,18 @@ pub(super) fn compare_features(
     figures: &mut FeatureFigures,
     problems: &mut Vec<String>,
 ) -> Result<()> {
-    let geometry = &expected.geometry;
-    let shape = [geometry.batch, geometry.channels];
+    let pooled = &expected.pooled;
+    let shape = [expected.extents[0], pooled.channels];
     if found.shape() != shape {
         problems.push(format!("the feature vector is {found}, and should be {shape:?}"));
         return Ok(());
     }
-    let means = position_mean(geometry, &expected.features);
+    let means = &pooled.means;
     let values = found.values()?;
     let differences = means.iter().zip(&values).map(|(a, b)| (a - b).abs());
     let difference = differences.fold(0.0, larger);
     // Means of large values of both signs are as inexact as the values.
-    let scale = magnitude(&means).max(1e-3 * magnitude(&expected.features));
+    let scale = magnitude(means).max(1e-3 * pooled.magnitude);
     figures.values += values.len();
     figures.largest_difference = larger(figures.largest_difference, difference);
     figures.tolerance = FEATURE_TOLERANCE;
@@ -159,21 +160,20 @@ mod tests {
     use crate::graph::{NodeId, OutletId};
     use crate::ir::ElementType;
     use crate::verify::layout::Layout;
-    use crate::verify::record::{Kernel, Masking};
+    use crate::verify::record::{Features, Kernel, Masking};
+    use crate::verify::reference::Pooled;
 
     fn definition(targets: Option<Targets>, element: ElementType) -> Definition {
         let outlet = OutletId::new(NodeId(0), 0);
+        let features = Features { target: outlet, layout: Layout::parse("N,C,H,W").unwrap(), grid: None };
         Definition {
             method: match targets {
                 Some(targets) => {
                     let masking = Masking { kernel: Kernel::Single, prefix: false, also: Vec::new() };
-                    Method::Masked { logits: outlet, targets, masking }
+                    Method::Masked { features, logits: outlet, targets, masking }
                 }
-                None => Method::ActivationMap,
+                None => Method::ActivationMap { features },
             },
-            target: outlet,
-            layout: Layout::parse("N,C,H,W").unwrap(),
-            grid: None,
             scaling: element == ElementType::U8,
             element,
             delivered: element,
@@ -183,11 +183,10 @@ mod tests {
     }
 
     fn expected(classes: usize, logits: &[f64], maps: &[f64]) -> Expected {
-        let geometry = Layout::parse("N,C,H,W").unwrap().fit(&[1, 2, 1, 2], None).unwrap();
         Expected {
             coarseness: 1.0,
-            geometry,
-            features: vec![1.0, 2.0, 3.0, 5.0],
+            extents: [1, 1, 2],
+            pooled: Pooled { means: vec![1.5, 4.0], channels: 2, magnitude: 5.0 },
             logits: logits.to_vec(),
             classes,
             maps: maps.to_vec(),

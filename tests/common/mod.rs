@@ -96,3 +96,18 @@ pub fn runtime() -> bool {
         }
     }
 }
+
+/// The Python of `.venv`, which has OpenVINO as well.
+pub fn python() -> PathBuf {
+    let path = root().join(if cfg!(windows) { ".venv/Scripts/python.exe" } else { ".venv/bin/python" });
+    assert!(path.exists(), "{} is missing; scripts/test makes it", path.display());
+    path
+}
+
+/// What added layers of all models in a folder declare is what OpenVINO infers.
+pub fn shapes_agree(folder: &Path) {
+    let mut command = std::process::Command::new(python());
+    let output = command.arg(root().join("tests/infer_dims.py")).arg(folder).output().unwrap();
+    let (status, out, err) = outcome(&output);
+    assert_eq!(status, 0, "{out}{err}");
+}

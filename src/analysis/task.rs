@@ -1,0 +1,145 @@
+//! Classifier or detector?
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::detector::{decoding, has_boxes, pair, region, suppression};
+use super::{Boxes, DetectorHeads, Labels, Logits};
+use crate::graph::NodeId;
+use crate::model::Model;
+
+/// What a model does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// One list of class scores for each image.
+    Classification,
+    /// Boxes with class scores.
+    Detection,
+}
+
+impl Task {
+    /// The name by which the task is chosen and reported.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classification => "classification",
+            Self::Detection => "detection",
+        }
+    }
+}
+
+/// A task, and what speaks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The task.
+    pub task: Task,
+    /// Why.
+    pub evidence: Evidence,
+}
+
+/// Why a model is taken for a classifier or a detector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evidence {
+    /// The user said so.
+    Asked {
+        /// The option.
+        by: &'static str,
+    },
+    /// A layer looks at regions, suppresses boxes or sorts the scores of positions.
+    Layer {
+        /// What it does, as a verb phrase.
+        does: &'static str,
+        /// Which one.
+        layer: String,
+    },
+    /// An output lists class scores.
+    ClassScores {
+        /// Its name.
+        output: String,
+        /// Number of classes, where known.
+        classes: Option<usize>,
+    },
+    /// Boxes and scores are outputs.
+    BoxesAndScores {
+        /// The output of the boxes.
+        boxes: String,
+        /// The output of the scores.
+        scores: String,
+    },
+    /// One output holds boxes and scores.
+    Together {
+        /// Its name.
+        output: String,
+    },
+    /// Nothing speaks for a detector.
+    NoBoxes,
+}
+
+impl Decision {
+    /// Decides from the outputs and from what leads to them. `wanted` is the output to explain, where one was
+    /// named.
+    ///
+    /// What handles boxes comes first, because a detector may end in a list of scores as well; class scores come
+    /// before mere pairs of outputs.
+    pub fn new(model: &Model, labels: &Labels, wanted: Option<&str>) -> Self {
+        let graph = model.graph();
+        let decided = |task, evidence| Self { task, evidence };
+        let layer = |does, id: NodeId| Evidence::Layer { does, layer: graph.node(id).place().to_string() };
+        if let Some(id) = region(graph) {
+            return decided(Task::Detection, layer("looks at proposed regions", id));
+        }
+        if let Some(id) = suppression(graph) {
+            return decided(Task::Detection, layer("suppresses overlapping boxes", id));
+        }
+        if let Some(id) = decoding(graph) {
+            return decided(Task::Detection, layer("decodes boxes", id));
+        }
+        let sorts = graph.order().iter().copied().find(|id| graph.node(*id).op.kind == "TopK");
+        if let Some(id) =
+            sorts.filter(|_| has_boxes(graph) && DetectorHeads::find(model, labels, None).is_ok())
+        {
+            return decided(Task::Detection, layer("sorts the scores of positions", id));
+        }
+        let pair = pair(graph);
+        // One score for each box is a list of scores too, but none of classes.
+        let beside_boxes = |output: &String| pair.as_ref().is_some_and(|(_, scores)| scores == output);
+        // A name that is no output's is reported by whoever looks it up next.
+        if let Ok((found, _)) = Logits::find(model, labels, wanted)
+            && let Some(logits) = found.iter().find(|logits| !beside_boxes(&logits.output))
+        {
+            let (output, classes) = (logits.output.clone(), logits.classes.fixed());
+            return decided(Task::Classification, Evidence::ClassScores { output, classes });
+        }
+        let found = DetectorHeads::find(model, labels, wanted);
+        let evidence = match (found, pair) {
+            (Ok(DetectorHeads { boxes: Boxes::Together, explains, .. }), _) => {
+                Evidence::Together { output: explains }
+            }
+            (Ok(DetectorHeads { boxes: Boxes::Beside(boxes), explains, .. }), _) => {
+                Evidence::BoxesAndScores { boxes, scores: explains }
+            }
+            (_, Some((boxes, scores))) => Evidence::BoxesAndScores { boxes, scores },
+            _ => return decided(Task::Classification, Evidence::NoBoxes),
+        };
+        decided(Task::Detection, evidence)
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked { by } => write!(f, "asked for by {by}"),
+            Self::Layer { does, layer } => write!(f, "{layer} {does}"),
+            Self::ClassScores { output, classes: Some(classes) } => {
+                write!(f, "output '{output}' lists scores of {classes} classes")
+            }
+            Self::ClassScores { output, classes: None } => write!(f, "output '{output}' lists class scores"),
+            Self::BoxesAndScores { boxes, scores } => {
+                write!(f, "outputs '{boxes}' and '{scores}' hold boxes and scores")
+            }
+            Self::Together { output } => write!(f, "output '{output}' holds boxes and class scores"),
+            Self::NoBoxes => f.write_str("no output holds boxes"),
+        }
+    }
+}

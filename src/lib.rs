@@ -23,6 +23,7 @@
 pub mod analysis;
 mod choice;
 pub mod error;
+pub mod explain;
 pub mod graph;
 mod insert;
 pub mod ir;

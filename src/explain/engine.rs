@@ -92,10 +92,8 @@ impl Engine {
             let make_all = |values: &mut [f32]| {
                 // What the last images leave of a batch repeats them: no request sees stale numbers.
                 let last = images(job).end - 1;
-                let chunks = values.chunks_exact_mut(len).enumerate();
-                chunks
-                    .map(|(place, chunk)| make((job * batch + place).min(last), chunk))
-                    .collect::<Result<()>>()
+                let mut chunks = values.chunks_exact_mut(len).enumerate();
+                chunks.try_for_each(|(place, chunk)| make((job * batch + place).min(last), chunk))
             };
             if element == ElementType::F32
                 && let Ok(values) = bytemuck::try_cast_slice_mut::<u8, f32>(bytes)

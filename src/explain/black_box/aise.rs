@@ -1,8 +1,9 @@
 //! AISE, adaptive input sampling: Gaussian windows are placed where they matter most.
 //!
 //! For each kernel width a global search ([`Direct`]) looks for the window that, kept alone, gives the target the
-//! highest score and, taken out, the lowest. Every window that was tried adds to the map with the score that it
-//! got; the sums of all widths, each scaled to a peak of 1, make the map.
+//! highest score and, taken out, the lowest. Every window that was tried adds to the map with what it gains: its
+//! score over that of an empty image, and what the whole image's score loses without it. A window that changes
+//! nothing so adds nothing. The sums of all widths, each scaled to a peak of 1, make the map.
 
 use ndarray::Array2;
 use serde::Serialize;
@@ -130,6 +131,16 @@ struct Search {
     tried: Vec<([f64; 2], f64)>,
 }
 
+/// A window to run: one that is kept, or taken out.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    search: usize,
+    target: usize,
+    at: [f64; 2],
+    width: f64,
+    without: bool,
+}
+
 /// Maps `[height, width]` for several targets of one image, scaled to a peak of 1; `score(target, answer)` reads
 /// the score of one.
 ///
@@ -154,39 +165,39 @@ pub(crate) fn aise(
         }
     }
     let runs = |aim: &Aim| if aim.deletion { 2 } else { 1 };
-    let total = aims.iter().map(|aim| aim.widths.len() * aim.iterations * runs(aim)).sum();
-    watch.begin("AISE", total);
-    let mut search = || -> Result<()> {
+    let total: usize = aims.iter().map(|aim| aim.widths.len() * aim.iterations * runs(aim)).sum();
+    watch.begin("AISE", total + 2);
+    let neutral = neutral(engine, image, aims, outputs, &score, watch);
+    let search = || -> Result<()> {
+        let neutral = neutral?;
         loop {
-            // (search, point, whether the window is taken out)
-            let mut wanted: Vec<(usize, [f64; 2], bool)> = Vec::new();
+            let mut trials: Vec<Trial> = Vec::new();
             for (index, search) in searches.iter_mut().enumerate() {
                 let aim = &aims[search.target];
-                let left = aim.iterations - search.tried.len();
-                if left == 0 {
-                    continue;
-                }
-                for point in search.direct.ask().into_iter().take(left) {
-                    wanted.push((index, point, false));
-                    if aim.deletion {
-                        wanted.push((index, point, true));
-                    }
+                for at in search.direct.ask().into_iter().take(aim.iterations - search.tried.len()) {
+                    let trial = Trial {
+                        search: index,
+                        target: search.target,
+                        at,
+                        width: search.width,
+                        without: false,
+                    };
+                    trials.push(trial);
+                    trials.extend(aim.deletion.then_some(Trial { without: true, ..trial }));
                 }
             }
-            if wanted.is_empty() {
+            if trials.is_empty() {
                 return Ok(());
             }
-            let plan: Vec<(usize, f64)> =
-                searches.iter().map(|search| (search.target, search.width)).collect();
-            let scores = windows(engine, &input, image, outputs, (&plan, &wanted), &score, watch)?;
-            let mut scores = wanted.iter().zip(scores).peekable();
+            let scores = run(engine, &input, image, outputs, &trials, &score, watch)?;
+            let mut scored = trials.iter().zip(scores).peekable();
             for (index, search) in searches.iter_mut().enumerate() {
                 let mut values = Vec::new();
-                while let Some((&(_, point, _), kept)) = scores.next_if(|((of, ..), _)| *of == index) {
-                    let same = |next: &(&(usize, [f64; 2], bool), f32)| next.0.0 == index && next.0.2;
-                    let gone = scores.next_if(same).map_or(0.0, |(_, gone)| gone);
-                    let gain = f64::from(kept) - f64::from(gone);
-                    search.tried.push((point, gain));
+                while let Some((trial, kept)) = scored.next_if(|(trial, _)| trial.search == index) {
+                    let gone = scored.next_if(|(next, _)| next.search == index && next.without);
+                    let gain = f64::from(kept) - gone.map_or(0.0, |(_, gone)| f64::from(gone));
+                    let gain = gain - neutral[search.target];
+                    search.tried.push((trial.at, gain));
                     values.push(-gain);
                 }
                 search.direct.tell(&values);
@@ -199,32 +210,49 @@ pub(crate) fn aise(
     Ok((0..aims.len()).map(|target| density(&searches, target, (input.height, input.width))).collect())
 }
 
-/// Scores of windows: `wanted` names the search, the place and whether the window is taken out.
-fn windows(
+/// For each target, what a window gets that changes nothing: kept, it leaves an empty image; taken out, the whole.
+fn neutral(
+    engine: &mut Engine,
+    image: &[f32],
+    aims: &[Aim],
+    outputs: &[usize],
+    score: &(impl Fn(usize, &Answer<'_>) -> Result<f32> + Sync),
+    watch: &dyn Watch,
+) -> Result<Vec<f64>> {
+    let make = |index: usize, out: &mut [f32]| {
+        if index == 0 {
+            out.fill(0.0)
+        } else {
+            out.copy_from_slice(image)
+        }
+        Ok(())
+    };
+    let read = |answer: Answer<'_>| (0..aims.len()).map(|target| score(target, &answer)).collect();
+    let found: Vec<Vec<f32>> = engine.run(2, outputs, make, read, watch)?;
+    let whole = |target: usize| if aims[target].deletion { found[1][target] } else { 0.0 };
+    Ok((0..aims.len()).map(|target| f64::from(found[0][target]) - f64::from(whole(target))).collect())
+}
+
+/// Scores of windows, each for its target.
+fn run(
     engine: &mut Engine,
     input: &ImageInput,
     image: &[f32],
     outputs: &[usize],
-    (plan, wanted): (&[(usize, f64)], &[(usize, [f64; 2], bool)]),
+    trials: &[Trial],
     score: &(impl Fn(usize, &Answer<'_>) -> Result<f32> + Sync),
     watch: &dyn Watch,
 ) -> Result<Vec<f32>> {
     let size = (input.channels, input.height, input.width);
-    // A window is read for the target of its search alone; which one that is, the place in the order says.
-    let targets: Vec<usize> = wanted.iter().map(|(search, ..)| plan[*search].0).collect();
-    engine.run_indexed(
-        wanted.len(),
-        outputs,
-        |index, out| {
-            let (search, point, without) = wanted[index];
-            let window = Gaussian::new(point, plan[search].1, (input.height, input.width));
-            let row = if without { Gaussian::row_without } else { Gaussian::row };
-            hide(image, size, input.channels_last, |at, weights| row(&window, at, weights), out);
-            Ok(())
-        },
-        |index, answer| score(targets[index], &answer),
-        watch,
-    )
+    let make = |index: usize, out: &mut [f32]| {
+        let Trial { at, width, without, .. } = trials[index];
+        let window = Gaussian::new(at, width, (input.height, input.width));
+        let row = if without { Gaussian::row_without } else { Gaussian::row };
+        hide(image, size, input.channels_last, |at, weights| row(&window, at, weights), out);
+        Ok(())
+    };
+    let read = |index: usize, answer: Answer<'_>| score(trials[index].target, &answer);
+    engine.run_indexed(trials.len(), outputs, make, read, watch)
 }
 
 /// The sum of a target's windows, weighted by their scores, the widths scaled to a peak of 1 each.

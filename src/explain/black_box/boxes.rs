@@ -192,11 +192,14 @@ mod tests {
     fn boxes_are_read_in_pixels() {
         let rows = tensor(
             &[1, 1, 3, 7],
-            &[0., 2., 0.9, 0.1, 0.2, 0.5, 0.6, 0., 1., 0.8, 0.5, 0.5, 0.5, 0.5, -1., 0., 0., 0., 0., 0., 0.],
+            &[
+                0., 2., 0.9, 0.125, 0.25, 0.5, 0.75, 0., 1., 0.8, 0.5, 0.5, 0.5, 0.5, -1., 0., 0., 0., 0.,
+                0., 0.,
+            ],
         );
         let found = BoxHead::Sevens { output: 0 }.read(&[rows], &input()).unwrap();
         assert_eq!(found.len(), 1, "boxes without a size and padding are left out");
-        assert_eq!((found[0].class, found[0].corners), (2, [20.0, 20.0, 100.0, 60.0]));
+        assert_eq!((found[0].class, found[0].corners), (2, [25.0, 25.0, 100.0, 75.0]));
         let scored = [tensor(&[1, 5], &[10., 20., 30., 40., 0.7]), tensor(&[1], &[3.])];
         let found = BoxHead::Scored { boxes: 0, labels: 1 }.read(&scored, &input()).unwrap();
         assert_eq!((found[0].class, found[0].score), (3, 0.7));

@@ -91,13 +91,9 @@ fn run(args: &Args) -> anyhow::Result<u8> {
             }
             None => match explainer.explain_all(&group, &terminal) {
                 Ok(explained) => explained,
-                Err(error) if interrupted(&error) => {
-                    status = terminal.aside(|| complain(&error.into()));
-                    break 'photos;
-                }
                 Err(error) => {
                     // What concerns all photos ends the run, but not what is finished.
-                    status = terminal.aside(|| complain(&error.into()));
+                    status = status.max(terminal.aside(|| complain(&error.into())));
                     break 'photos;
                 }
             },
@@ -115,7 +111,9 @@ fn run(args: &Args) -> anyhow::Result<u8> {
         }
     }
     terminal.end();
-    results.finish(explainer.settings())?;
+    if let Err(error) = results.finish(explainer.settings()) {
+        status = status.max(complain(&error));
+    }
     Ok(status)
 }
 

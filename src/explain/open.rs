@@ -14,6 +14,7 @@ use crate::insert::{Outcome, insert};
 use crate::ir::{RtInfo, marker};
 use crate::methods::Method;
 use crate::model::Model;
+use crate::report::Report;
 use crate::runtime::{Hint, Network, Runtime, Source};
 
 /// Where a model's answer is.
@@ -179,6 +180,16 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
         match insert(model, &options.branch) {
             Ok(Outcome::Inserted(insertion)) => {
                 let report = insertion.report();
+                let plain = runtime.read(from_file())?;
+                if explains_boxes(&plain, report) {
+                    let why =
+                        format!("the outputs are boxes, and {} explains class scores", report.method.title());
+                    if options.mode == Mode::WhiteBox {
+                        return Err(Error::Usage(format!("no white-box method: {why}")));
+                    }
+                    notes.push(format!("black-box mode: {why}"));
+                    return Ok(Opened { network: plain, white: None, explains: None, notes });
+                }
                 let whole = model.weights().bytes(0, model.weights().len()).unwrap_or(&[]);
                 let weights = [whole, insertion.bin_tail()];
                 let name = path.display().to_string();
@@ -210,6 +221,14 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
         }
     }
     Ok(Opened { network: runtime.read(from_file())?, white: None, explains: None, notes })
+}
+
+/// Whether a branch that is made for class scores was built on a detector's boxes.
+fn explains_boxes(network: &Network, report: &Report) -> bool {
+    let Some(boxes) = BoxHead::find(network.outputs()) else { return false };
+    let mut names = boxes.outputs().into_iter().filter_map(|index| network.outputs().get(index));
+    matches!(report.method, Method::ReciproCam | Method::VitReciproCam)
+        && names.any(|port| port.name == report.explains)
 }
 
 /// A file that only the runtime can read.
@@ -253,6 +272,9 @@ fn head(
     fitting.retain(|(index, _)| network.outputs().get(*index).is_some_and(|port| port.name != *map));
     let wanted = options.branch.output.as_deref();
     let boxes = BoxHead::find(network.outputs());
+    // Scores and labels of boxes look like class scores by their shape.
+    let of_boxes = boxes.map(BoxHead::outputs).unwrap_or_default();
+    fitting.retain(|(index, _)| !of_boxes.contains(index));
     // The graph knows more than shapes: names of layers, and which output is the likeliest.
     let places = model.map(|model| by_likelihood(model, explains.or(wanted))).transpose();
     let places = match places {
@@ -267,9 +289,9 @@ fn head(
         fitting.iter().find(by_name).copied()
     };
     let found = match (places.first(), explains.or(wanted)) {
+        _ if boxes.is_some() && wanted.is_none() && explains.is_none() => None,
         (Some(place), _) => fitting.iter().find(|(index, _)| index == place).copied(),
         (None, Some(name)) => named(name),
-        (None, None) if boxes.is_some() => None,
         (None, None) => fitting.first().copied(),
     };
     let Some((output, classes)) = found else {

@@ -55,6 +55,10 @@ fn explain<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> (i32
     outcome(&command().args(args).output().unwrap())
 }
 
+fn byte(value: u32) -> u8 {
+    u8::try_from(value).unwrap()
+}
+
 /// A white photo of that size.
 fn white(folder: &Path, width: u32, height: u32) -> PathBuf {
     let path = folder.join(format!("white{width}x{height}.png"));
@@ -139,7 +143,7 @@ fn maps_are_those_of_the_inserted_branch() {
     }
     let folder = tempfile::tempdir().unwrap();
     let photo = folder.path().join("p.png");
-    let pixels = RgbImage::from_fn(224, 224, |x, y| Rgb([x as u8, y as u8, (x * y / 224) as u8]));
+    let pixels = RgbImage::from_fn(224, 224, |x, y| Rgb([byte(x), byte(y), byte(x * y / 224)]));
     pixels.save(&photo).unwrap();
     let path = root().join(MOBILENET);
     let model = Model::read(&path, None).unwrap();
@@ -351,7 +355,7 @@ fn pictures_of_all_kinds_are_explained_and_what_is_none_is_named() {
     }
     let (photos, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let save = |name: &str, picture: DynamicImage| picture.save(photos.path().join(name)).unwrap();
-    save("a_grey.png", GrayImage::from_fn(30, 20, |x, _| Luma([x as u8 * 8])).into());
+    save("a_grey.png", GrayImage::from_fn(30, 20, |x, _| Luma([byte(x * 8)])).into());
     save("b_alpha.png", ImageBuffer::from_pixel(20, 30, Rgba([9u8, 99, 200, 128])).into());
     save("c_deep.png", ImageBuffer::from_pixel(20, 30, Rgb([9u16, 999, 60000])).into());
     save("d_colour.jpg", RgbImage::from_pixel(64, 48, Rgb([9, 99, 200])).into());

@@ -28,9 +28,8 @@ pub struct Explainer {
     pub(super) listed: Option<Vec<usize>>,
     pub(super) options: ExplainOptions,
     pub(super) settings: Settings,
-    /// Kept as long as what it compiled.
-    #[allow(dead_code)]
-    pub(super) runtime: Runtime,
+    /// Kept as long as what it compiled; declared last, so that it is dropped last.
+    pub(super) _runtime: Runtime,
 }
 
 /// What a model said of a photo, and where it looked.

@@ -160,7 +160,7 @@ pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
         listed,
         options: options.clone(),
         settings,
-        runtime,
+        _runtime: runtime,
     })
 }
 
@@ -180,21 +180,25 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
         match insert(model, &options.branch) {
             Ok(Outcome::Inserted(insertion)) => {
                 let report = insertion.report();
-                let plain = runtime.read(from_file())?;
-                if explains_boxes(&plain, report) {
+                let whole = model.weights().bytes(0, model.weights().len()).unwrap_or(&[]);
+                let weights = [whole, insertion.bin_tail()];
+                let name = path.display().to_string();
+                let source = Source::Memory { name: &name, xml: insertion.xml(), weights: &weights };
+                let network = runtime.read(source)?;
+                if explains_boxes(&network, report) {
                     let why =
                         format!("the outputs are boxes, and {} explains class scores", report.method.title());
                     if options.mode == Mode::WhiteBox {
                         return Err(Error::Usage(format!("no white-box method: {why}")));
                     }
                     notes.push(format!("black-box mode: {why}"));
-                    return Ok(Opened { network: plain, white: None, explains: None, notes });
+                    return Ok(Opened {
+                        network: runtime.read(from_file())?,
+                        white: None,
+                        explains: None,
+                        notes,
+                    });
                 }
-                let whole = model.weights().bytes(0, model.weights().len()).unwrap_or(&[]);
-                let weights = [whole, insertion.bin_tail()];
-                let name = path.display().to_string();
-                let source = Source::Memory { name: &name, xml: insertion.xml(), weights: &weights };
-                let network = runtime.read(source)?;
                 notes.extend(report.notes.iter().cloned());
                 let shown = Shown::recorded(Some(&report.targets));
                 let output = options.branch.output_name.clone();

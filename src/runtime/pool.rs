@@ -33,7 +33,7 @@ const FOREVER: i64 = 1000 * 60 * 60 * 24 * 365;
 pub struct Pool {
     // Declared before the model, so that they are dropped first.
     slots: Vec<Slot>,
-    compiled: CompiledModel,
+    _compiled: CompiledModel,
     name: String,
 }
 
@@ -98,7 +98,7 @@ impl Runtime {
             })
             .collect();
         let slots = slots.map_err(RuntimeError::call(format!("create {count} requests for {name}")))?;
-        Ok(Pool { slots, compiled, name })
+        Ok(Pool { slots, _compiled: compiled, name })
     }
 }
 
@@ -106,14 +106,6 @@ impl Pool {
     /// How many inferences run at the same time.
     pub fn requests(&self) -> usize {
         self.slots.len()
-    }
-
-    /// Number of outputs.
-    ///
-    /// # Errors
-    /// [`RuntimeError::Call`] with OpenVINO's reason.
-    pub fn outputs(&self) -> Result<usize, RuntimeError> {
-        self.compiled.get_output_size().map_err(RuntimeError::call(format!("count outputs of {}", self.name)))
     }
 
     /// Runs inferences 0 to `jobs - 1`, several at a time.

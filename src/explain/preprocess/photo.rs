@@ -66,11 +66,11 @@ impl Photo {
     }
 }
 
-/// The photos that `paths` name: files as they are, folders by what has an image's extension in them, with
-/// what is below, sorted.
+/// The photos that `paths` name: files as they are, folders by what has an image's extension in them and below,
+/// sorted.
 ///
-/// # Errors
-/// [`Error::Io`] where a path leads nowhere, [`Error::Usage`] where a folder holds no images.
+/// A path that leads nowhere comes with an [`Error::Io`], a folder without images with an [`Error::Usage`]; the
+/// others do not suffer from it.
 pub fn photos(paths: &[PathBuf]) -> Vec<(PathBuf, Result<()>)> {
     let mut found = Vec::new();
     for path in paths {

@@ -74,18 +74,21 @@ impl ClassNames {
     /// The names that look most like one that is not there, the likeliest first.
     pub fn near(&self, wanted: &str) -> Vec<&str> {
         let wanted = plain(wanted);
+        let alike = |name: &str| strsim::normalized_damerau_levenshtein(name, &wanted);
         let mut scored: Vec<(f64, &str)> = self
             .names
             .iter()
             .map(|name| {
-                let name_plain = plain(name);
-                let contained = !wanted.is_empty() && name_plain.contains(&wanted);
-                let like = strsim::normalized_damerau_levenshtein(&name_plain, &wanted);
-                (if contained { like + 1.0 } else { like }, name.as_str())
+                let plain = plain(name);
+                let words = plain.split_whitespace().map(alike).fold(alike(&plain), f64::max);
+                let contained = !wanted.is_empty() && plain.contains(&wanted);
+                (if contained { 1.0 + alike(&plain) } else { words }, name.as_str())
             })
-            .filter(|(like, _)| *like > 0.4)
+            .filter(|(like, _)| *like > 0.5)
             .collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let best = scored.first().map_or(0.0, |(like, _)| *like);
+        scored.retain(|(like, _)| best - like < 0.25);
         scored.into_iter().take(3).map(|(_, name)| name).collect()
     }
 }

@@ -73,7 +73,11 @@ struct Opened {
 
 pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
     let mut runtime = Runtime::load(&options.runtime)?;
-    let ir = read_ir(path, options);
+    let ir = match read_ir(path, options) {
+        // Files that are not there are no reason to try anything else.
+        Err(error @ (Error::Io { .. } | Error::Weights { .. })) => return Err(error),
+        ir => ir,
+    };
     let opened = match &ir {
         Ok(model) => open_ir(&mut runtime, path, model, options)?,
         Err(why) => open_other(&mut runtime, path, why, options)?,
@@ -237,9 +241,6 @@ fn explains_boxes(network: &Network, report: &Report) -> bool {
 
 /// A file that only the runtime can read.
 fn open_other(runtime: &mut Runtime, path: &Path, why: &Error, options: &ExplainOptions) -> Result<Opened> {
-    if let Error::Io { .. } | Error::Weights { .. } = why {
-        return Err(Error::Usage(why.to_string()));
-    }
     let network = runtime.read(Source::File { path, weights: options.weights.as_deref() })?;
     let there = network.outputs().iter().any(|port| port.name == options.branch.output_name);
     let mut notes = Vec::new();

@@ -127,7 +127,11 @@ pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
     }
     let listed = options.targets.resolve(&names, classes)?;
     let many = options.many || matches!(way, Way::BlackBox(_));
-    let (hint, requests) = if many { (Hint::Throughput, options.requests) } else { (Hint::Latency, Some(1)) };
+    let (hint, requests) = if many {
+        (Hint::Throughput, options.requests)
+    } else {
+        (Hint::Latency, options.requests.or(Some(1)))
+    };
     let pool = runtime.pool(&network, (input.element, &input.shape()), hint, requests)?;
     let method = match (&way, white) {
         (Way::BlackBox(method), _) => method.title().to_owned(),
@@ -284,7 +288,8 @@ fn head(
     let places = model.map(|model| by_likelihood(model, explains.or(wanted))).transpose();
     let places = match places {
         Ok(places) => places.unwrap_or_default(),
-        Err(error) if boxes.is_none() => return Err(error),
+        // What a branch explains need not be an output; what a user names has to be.
+        Err(error) if boxes.is_none() && explains.is_none() => return Err(error),
         Err(_) => Vec::new(),
     };
     let named = |name: &str| {

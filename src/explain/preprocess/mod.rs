@@ -108,8 +108,11 @@ impl Preprocessing {
             let list: Option<Vec<f32>> = words.map(|word| word.parse().ok()).collect();
             list.map(Some).ok_or_else(|| Error::Usage(format!("the model's {name} '{text}' are no numbers")))
         };
+        // Model API leaves the values in place where it has put what they say into the graph.
+        let embedded = flag("embedded_processing");
+        let list = |name| if embedded { Ok(None) } else { list(name) };
         let (mean, scale) = (list("mean_values")?, list("scale_values")?);
-        let known_to_model_api = text("model_type").is_some() || flag("embedded_processing");
+        let known_to_model_api = text("model_type").is_some() || embedded;
         let one = || (vec![0.0], vec![1.0]);
         let (mean, scale, source) = if options.mean.is_some() || options.scale.is_some() {
             (
@@ -150,7 +153,9 @@ impl Preprocessing {
             range: options.range.unwrap_or((0.0, 255.0)),
             mean,
             scale,
-            reverse_channels: options.reverse_channels.unwrap_or_else(|| flag("reverse_input_channels")),
+            reverse_channels: options
+                .reverse_channels
+                .unwrap_or_else(|| !embedded && flag("reverse_input_channels")),
             source,
         })
     }
@@ -280,6 +285,13 @@ mod tests {
         // A model that Model API wrote without a mean has none.
         let bare = info(&[("model_type", "Classification")]);
         assert_eq!(settle(&none, Some(&bare)).mean, [0.0]);
+        let inside = info(&[
+            ("embedded_processing", "True"),
+            ("mean_values", "1 2 3"),
+            ("reverse_input_channels", "True"),
+        ]);
+        let found = settle(&none, Some(&inside));
+        assert_eq!((found.mean, found.reverse_channels), (vec![0.0], false));
     }
 
     #[test]

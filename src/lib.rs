@@ -24,6 +24,7 @@ pub mod analysis;
 mod choice;
 mod detection;
 pub mod error;
+pub mod explain;
 pub mod graph;
 mod insert;
 pub mod ir;

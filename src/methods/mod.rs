@@ -34,6 +34,14 @@ pub enum Method {
 }
 
 impl Method {
+    /// All methods.
+    pub const ALL: [Self; 3] = [Self::ReciproCam, Self::VitReciproCam, Self::ActivationMap];
+
+    /// The method of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.name() == name)
+    }
+
     /// The name by which the method is chosen and recorded.
     pub fn name(self) -> &'static str {
         match self {

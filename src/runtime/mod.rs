@@ -6,6 +6,8 @@
 
 mod error;
 mod find;
+mod network;
+mod pool;
 mod tensor;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +15,8 @@ use std::path::{Path, PathBuf};
 use openvino::{CompiledModel, Core, DeviceType, InferRequest, InferenceErrorKind, RwPropertyKey};
 
 pub use error::RuntimeError;
+pub use network::{Network, Port, Source};
+pub use pool::{Hint, Pool};
 pub use tensor::Tensor;
 
 use crate::ir::ElementType;
@@ -233,26 +237,30 @@ impl Session {
     /// # Errors
     /// [`RuntimeError::Call`] where there is no such output.
     pub fn output(&self, index: usize) -> Result<Tensor, RuntimeError> {
-        let action = || format!("read output {index} of {}", self.name);
-        let native = self.request.get_output_tensor_by_index(index).map_err(RuntimeError::call(action()))?;
-        let element = native.get_element_type().map_err(RuntimeError::call(action()))?;
-        let dims: Vec<usize> = match native.get_shape() {
-            Ok(shape) => {
-                let dims = shape.get_dimensions().iter().map(|dim| usize::try_from(*dim));
-                dims.collect::<Result<_, _>>().map_err(RuntimeError::call(action()))?
-            }
-            // The C API cannot express the shape of a scalar.
-            Err(e) if e.kind == InferenceErrorKind::InvalidCParam && native.get_size() == Ok(1) => Vec::new(),
-            Err(e) => return Err(RuntimeError::call(action())(e)),
-        };
-        // The data pointer of an empty tensor may be null, which the bindings do not expect.
-        let bytes = if dims.contains(&0) {
-            Vec::new()
-        } else {
-            native.get_raw_data().map_err(RuntimeError::call(action()))?.to_vec()
-        };
-        Tensor::new(ir_element(element)?, dims, bytes)
+        read_output(&self.request, index, &self.name)
     }
+}
+
+fn read_output(request: &InferRequest, index: usize, name: &str) -> Result<Tensor, RuntimeError> {
+    let action = || format!("read output {index} of {name}");
+    let native = request.get_output_tensor_by_index(index).map_err(RuntimeError::call(action()))?;
+    let element = native.get_element_type().map_err(RuntimeError::call(action()))?;
+    let dims: Vec<usize> = match native.get_shape() {
+        Ok(shape) => {
+            let dims = shape.get_dimensions().iter().map(|dim| usize::try_from(*dim));
+            dims.collect::<Result<_, _>>().map_err(RuntimeError::call(action()))?
+        }
+        // The C API cannot express the shape of a scalar.
+        Err(e) if e.kind == InferenceErrorKind::InvalidCParam && native.get_size() == Ok(1) => Vec::new(),
+        Err(e) => return Err(RuntimeError::call(action())(e)),
+    };
+    // The data pointer of an empty tensor may be null, which the bindings do not expect.
+    let bytes = if dims.contains(&0) {
+        Vec::new()
+    } else {
+        native.get_raw_data().map_err(RuntimeError::call(action()))?.to_vec()
+    };
+    Tensor::new(ir_element(element)?, dims, bytes)
 }
 
 fn load_library(named: Option<&Path>) -> Result<PathBuf, RuntimeError> {

@@ -1,0 +1,139 @@
+//! `xai-explain`: from a photo to a picture of what the model looked at.
+
+// Documentation of arguments is their help text, where brackets are no links.
+#![allow(rustdoc::broken_intra_doc_links)]
+
+#[path = "xai-explain/args.rs"]
+mod args;
+#[path = "xai-explain/results.rs"]
+mod results;
+#[path = "xai-explain/terminal.rs"]
+mod terminal;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use xai_insert::Error;
+use xai_insert::explain::metrics::BoxList;
+use xai_insert::explain::{Explainer, Explanation, Folder, Photo, Watch as _, photos, read_map};
+
+use args::Args;
+use results::Results;
+use terminal::Terminal;
+
+/// What the shell reports of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => ExitCode::from(complain(&error)),
+    }
+}
+
+/// Prints an error; returns the exit status that it calls for.
+fn complain(error: &anyhow::Error) -> u8 {
+    if let Some(cause) = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>())
+        && cause.kind() == io::ErrorKind::BrokenPipe
+        && error.downcast_ref::<Error>().is_none()
+    {
+        // The reader of our output has seen enough.
+        return 0;
+    }
+    let _ = writeln!(io::stderr(), "xai-explain: {error:#}");
+    match error.downcast_ref::<Error>() {
+        Some(Error::Interrupted) => INTERRUPTED,
+        Some(error) if error.is_refusal() => 1,
+        _ => 2,
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<u8> {
+    args.check()?;
+    let terminal = Terminal::new()?;
+    let boxes = args.boxes.as_deref().map(BoxList::read).transpose()?;
+    let map = args.map.as_deref().map(read_map).transpose()?;
+    let mut status = 0;
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for (path, found) in photos(&args.photos) {
+        match found {
+            Ok(()) => paths.push(path),
+            Err(error) => status = status.max(complain(&error.into())),
+        }
+    }
+    if paths.is_empty() {
+        return Ok(status);
+    }
+    let folder = args.out.as_deref().map(|out| Folder::new(out, args.overwrite)).transpose()?;
+    let mut explainer = Explainer::open(&args.model, &args.options(paths.len() > 1)?)?;
+    let mut results = Results::new(args, folder, boxes);
+    results.settings(&args.model, explainer.settings())?;
+    let alone = explainer.settings().mode == "black-box" || map.is_some() || args.metrics;
+    let group = if alone { 1 } else { explainer.group() };
+    if !alone {
+        terminal.begin("photos", paths.len());
+    }
+    let interrupted = |error: &Error| matches!(error, Error::Interrupted);
+    'photos: for paths in paths.chunks(group) {
+        let mut group: Vec<Photo> = Vec::new();
+        for (path, photo) in paths.iter().zip(Photo::read_all(paths)) {
+            match photo {
+                Ok(photo) => group.push(photo),
+                Err(error) => status = status.max(terminal.aside(|| complain(&named(path, error)))),
+            }
+        }
+        let explained = match &map {
+            Some(map) => {
+                group.iter().map(|photo| explainer.with_map(photo, map, &terminal)).collect::<Vec<_>>()
+            }
+            None => match explainer.explain_all(&group, &terminal) {
+                Ok(explained) => explained,
+                Err(error) => {
+                    // What concerns all photos ends the run, but not what is finished.
+                    status = status.max(terminal.aside(|| complain(&error.into())));
+                    break 'photos;
+                }
+            },
+        };
+        for (photo, explanation) in group.iter().zip(explained) {
+            let done = explanation
+                .map_err(|error| named(&photo.path, error))
+                .and_then(|explanation| one(&mut results, &mut explainer, photo, &explanation, &terminal));
+            if let Err(error) = done {
+                status = status.max(terminal.aside(|| complain(&error)));
+                if error.downcast_ref::<Error>().is_some_and(interrupted) {
+                    break 'photos;
+                }
+            }
+        }
+    }
+    terminal.end();
+    if let Err(error) = results.finish(explainer.settings()) {
+        status = status.max(complain(&error));
+    }
+    Ok(status)
+}
+
+/// Measures, draws and reports one photo.
+fn one(
+    results: &mut Results<'_>,
+    explainer: &mut Explainer,
+    photo: &Photo,
+    explanation: &Explanation,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    let metrics = results.measure(explainer, explanation, terminal)?;
+    let text = results.write(photo, explanation, &metrics, explainer.settings())?;
+    terminal.aside(|| write!(io::stdout(), "{text}"))?;
+    Ok(())
+}
+
+/// An error that says which photo it is about.
+fn named(path: &Path, error: Error) -> anyhow::Error {
+    let says = error.to_string().contains(&*path.to_string_lossy());
+    let error = anyhow::Error::from(error);
+    if says { error } else { error.context(path.display().to_string()) }
+}

@@ -1,0 +1,203 @@
+//! From a photo to a picture of what the model looked at.
+//!
+//! [`Explainer::open`] takes a model and finds a way: white box, where a branch is inserted in memory and gives the
+//! maps within the same inference, or black box, where parts of the photo are hidden and scores watched.
+//! [`Explainer::explain`] does a photo; [`picture`] draws, [`Gallery`] shows, [`metrics`] judges.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use xai_insert::explain::{ExplainOptions, Explainer, Photo, Quiet};
+//!
+//! # fn main() -> xai_insert::Result<()> {
+//! let mut explainer = Explainer::open(Path::new("model.xml"), &ExplainOptions::default())?;
+//! let photo = Photo::read(Path::new("photo.jpg"))?;
+//! let explanation = explainer.explain(&photo, &Quiet)?;
+//! for target in &explanation.targets {
+//!     println!("{} {:?}: {:?}", target.label, target.score, target.map.dim());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod black_box;
+mod engine;
+mod explainer;
+mod gallery;
+pub mod metrics;
+mod names;
+mod open;
+mod output;
+pub mod picture;
+mod preprocess;
+mod scores;
+mod watch;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+pub use black_box::{AiseOptions, Detection, Effort, RiseMasks, RiseOptions};
+pub use explainer::{Explainer, Explanation, Prediction, Target};
+pub use gallery::Gallery;
+pub use names::{ClassNames, Targets};
+pub use output::{Files, Folder, read_map};
+pub use preprocess::{
+    Geometry, ImageInput, Layout, NormSource, Photo, PreprocessOptions, Preprocessing, Preset, Resize,
+    photos, resize_map,
+};
+pub use scores::Activation;
+pub use watch::{Quiet, Watch};
+
+use crate::insert::Options;
+use crate::methods::SaliencyType;
+use crate::runtime::RuntimeOptions;
+
+/// Whether the model is looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// White box where that is possible, else black box.
+    #[default]
+    Auto,
+    /// Only with a branch in the model.
+    WhiteBox,
+    /// Only by running the model.
+    BlackBox,
+}
+
+/// A black-box method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BlackBox {
+    /// Random masks (arXiv 1806.07421).
+    Rise,
+    /// Gaussian windows, placed by a global search.
+    Aise,
+}
+
+impl BlackBox {
+    /// The name that the literature uses.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Rise => "RISE",
+            Self::Aise => "AISE",
+        }
+    }
+}
+
+/// What to explain, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExplainOptions {
+    /// The runtime and its device.
+    pub runtime: RuntimeOptions,
+    /// BIN of the model, where it is not named like the XML.
+    pub weights: Option<PathBuf>,
+    /// Whether the model is looked into.
+    pub mode: Mode,
+    /// The branch of white-box mode; its classes are those of the maps, not of the targets.
+    pub branch: Options,
+    /// A black-box method; implies that mode.
+    pub black_box: Option<BlackBox>,
+    /// How much work black-box methods do.
+    pub effort: Effort,
+    /// How RISE samples.
+    pub rise: RiseOptions,
+    /// How AISE searches.
+    pub aise: AiseOptions,
+    /// What is done to photos, where the model does not say it.
+    pub preprocess: PreprocessOptions,
+    /// What turns the output into scores, where the graph is not to be asked.
+    pub activation: Option<Activation>,
+    /// The classes to explain.
+    pub targets: Targets,
+    /// A file with a class name on each line, in place of the model's own.
+    pub labels: Option<PathBuf>,
+    /// Score from which a detector's box counts as found.
+    pub threshold: f32,
+    /// Inferences at the same time; the device's choice where absent.
+    pub requests: Option<usize>,
+    /// Whether many inferences are to come, so that throughput counts and not latency. Black-box modes set it
+    /// themselves.
+    pub many: bool,
+}
+
+impl Default for ExplainOptions {
+    fn default() -> Self {
+        Self {
+            runtime: RuntimeOptions::default(),
+            weights: None,
+            mode: Mode::default(),
+            branch: Options { saliency_type: SaliencyType::F32, ..Options::default() },
+            black_box: None,
+            effort: Effort::default(),
+            rise: RiseOptions::default(),
+            aise: AiseOptions::default(),
+            preprocess: PreprocessOptions::default(),
+            activation: None,
+            targets: Targets::default(),
+            labels: None,
+            threshold: 0.5,
+            requests: None,
+            many: false,
+        }
+    }
+}
+
+/// What is applied, with nothing left open; for people and programs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Settings {
+    /// The model.
+    pub model: PathBuf,
+    /// `white-box` or `black-box`.
+    pub mode: &'static str,
+    /// Name of the method.
+    pub method: String,
+    /// The output that is explained.
+    pub explains: String,
+    /// What is applied to it; absent where the first scores decide.
+    pub activation: Option<Activation>,
+    /// The model's input.
+    pub input: ImageInput,
+    /// What is done to photos.
+    pub preprocessing: Preprocessing,
+    /// Work of a black-box method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
+    /// Seed of RISE's masks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Inferences at the same time.
+    pub requests: usize,
+    /// Version and device.
+    pub runtime: String,
+    /// Other things worth knowing.
+    pub notes: Vec<String>,
+}
+
+impl std::fmt::Display for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "method     {}, {}", self.method, self.mode)?;
+        if let Some(effort) = self.effort {
+            let effort = format!("{effort:?}").to_lowercase();
+            match self.seed {
+                Some(seed) => writeln!(f, "effort     {effort}, seed {seed}")?,
+                None => writeln!(f, "effort     {effort}")?,
+            }
+        }
+        if !self.explains.is_empty() {
+            let scores = match self.activation {
+                Some(Activation::Softmax) => "softmax is applied",
+                Some(Activation::Sigmoid) => "sigmoid is applied",
+                Some(Activation::None) => "scores as they are",
+                None => "softmax is applied unless the values are scores already",
+            };
+            writeln!(f, "explains   {} ({scores})", self.explains)?;
+        }
+        writeln!(f, "input      {}", self.input)?;
+        writeln!(f, "preprocess {}", self.preprocessing)?;
+        write!(f, "runtime    {}, {} at a time", self.runtime, self.requests)?;
+        for note in &self.notes {
+            write!(f, "\nnote       {note}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,237 @@
+//! Names of classes, and the classes that a user asks for.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::ir::RtInfo;
+
+/// Names of a model's classes; empty where they are not known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClassNames {
+    names: Vec<String>,
+}
+
+impl ClassNames {
+    /// Reads a text file with a name on each line.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be read, [`Error::Usage`] where it holds nothing.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the labels", path, e))?;
+        let mut names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+        while names.last().is_some_and(String::is_empty) {
+            names.pop();
+        }
+        if names.is_empty() {
+            return Err(Error::Usage(format!("{} holds no labels", path.display())));
+        }
+        Ok(Self { names })
+    }
+
+    /// The names in `model_info`, as Model API writes them: between spaces, with underscores for their own.
+    pub fn from_info(info: &RtInfo) -> Self {
+        let text = info.get(&["labels"]).unwrap_or("");
+        let names = text.split_whitespace().map(|name| name.replace('_', " "));
+        Self { names: names.collect() }
+    }
+
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether no names are known.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The name of a class; `class 7` where it has none.
+    pub fn name(&self, class: usize) -> String {
+        match self.names.get(class) {
+            Some(name) if !name.is_empty() => name.clone(),
+            _ => format!("class {class}"),
+        }
+    }
+
+    /// Checks that there is a name for each of `classes`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with both numbers.
+    pub fn check(&self, classes: usize) -> Result<()> {
+        if self.is_empty() || self.len() == classes {
+            return Ok(());
+        }
+        Err(Error::Usage(format!("there are {} labels, but the model has {classes} classes", self.len())))
+    }
+
+    /// The class of a name. Case does not matter, nor do underscores in place of spaces; the first of several
+    /// classes of the same name is meant.
+    pub fn find(&self, wanted: &str) -> Option<usize> {
+        let exact = self.names.iter().position(|name| name == wanted);
+        exact.or_else(|| self.names.iter().position(|name| plain(name) == plain(wanted)))
+    }
+
+    /// The names that look most like one that is not there, the likeliest first.
+    pub fn near(&self, wanted: &str) -> Vec<&str> {
+        let wanted = plain(wanted);
+        let alike = |name: &str| strsim::normalized_damerau_levenshtein(name, &wanted);
+        let mut scored: Vec<(f64, &str)> = self
+            .names
+            .iter()
+            .map(|name| {
+                let plain = plain(name);
+                let words = plain.split_whitespace().map(alike).fold(alike(&plain), f64::max);
+                let contained = !wanted.is_empty() && plain.contains(&wanted);
+                (if contained { 1.0 + alike(&plain) } else { words }, name.as_str())
+            })
+            .filter(|(like, _)| *like > 0.5)
+            .collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let best = scored.first().map_or(0.0, |(like, _)| *like);
+        scored.retain(|(like, _)| best - like < 0.25);
+        scored.into_iter().take(3).map(|(_, name)| name).collect()
+    }
+}
+
+fn plain(name: &str) -> String {
+    name.trim().to_lowercase().replace('_', " ")
+}
+
+/// The classes that are to be explained.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Targets {
+    /// Those that the model predicts.
+    #[default]
+    Predicted,
+    /// The best K of each image.
+    Top(usize),
+    /// These: indices or names, each as it was given.
+    Listed(Vec<String>),
+}
+
+impl Targets {
+    /// Reads `pred`, `topK` or what is in a list.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the text is empty or K is 0.
+    pub fn parse(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let wrong = || {
+            let forms = "pred, topK (such as top5), or class indices and names separated by commas";
+            Error::Usage(format!("targets '{text}': give {forms}"))
+        };
+        if text == "pred" {
+            return Ok(Self::Predicted);
+        }
+        if let Some(count) = text.strip_prefix("top").and_then(|count| count.parse().ok()) {
+            return if count > 0 { Ok(Self::Top(count)) } else { Err(wrong()) };
+        }
+        if text.split(',').any(|word| word.trim().is_empty()) {
+            return Err(wrong());
+        }
+        Ok(Self::Listed(vec![text.to_owned()]))
+    }
+
+    /// The classes of a list, in its order and each once; `classes` is how many the model has, where that is
+    /// known. `None` where the targets depend on the image.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is no such class, with the nearest names.
+    pub(crate) fn resolve(&self, names: &ClassNames, classes: Option<usize>) -> Result<Option<Vec<usize>>> {
+        let list = match self {
+            Self::Predicted => return Ok(None),
+            Self::Top(count) => match classes {
+                Some(classes) if *count > classes => {
+                    return Err(Error::Usage(format!("top{count} of {classes} classes")));
+                }
+                _ => return Ok(None),
+            },
+            Self::Listed(list) => list,
+        };
+        let mut found: Vec<usize> = Vec::new();
+        for text in list {
+            // A name may itself hold commas.
+            let words: Vec<&str> = match names.find(text) {
+                Some(_) => vec![text],
+                None => text.split(',').map(str::trim).collect(),
+            };
+            for word in words {
+                let class = class(word, names, classes)?;
+                if !found.contains(&class) {
+                    found.push(class);
+                }
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
+fn class(word: &str, names: &ClassNames, classes: Option<usize>) -> Result<usize> {
+    if let Some(class) = names.find(word) {
+        return Ok(class);
+    }
+    if let Ok(class) = word.parse::<usize>() {
+        return match classes {
+            Some(count) if class >= count => {
+                let message = format!("class {class}: the model has {count} classes, counted from 0");
+                Err(Error::Usage(message))
+            }
+            _ => Ok(class),
+        };
+    }
+    if names.is_empty() {
+        let message = format!("the label '{word}' is not known, nor any other; give a list with --labels");
+        return Err(Error::Usage(message));
+    }
+    let near = names.near(word);
+    let hint = match near.is_empty() {
+        true => String::new(),
+        false => format!("; did you mean '{}'?", near.join("', '")),
+    };
+    Err(Error::Usage(format!("no label '{word}'{hint}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> ClassNames {
+        let names = ["tabby", "tiger cat", "Egyptian cat", "crane, bird", "7"];
+        ClassNames { names: names.map(str::to_owned).to_vec() }
+    }
+
+    fn resolve(text: &str) -> Result<Option<Vec<usize>>> {
+        Targets::parse(text)?.resolve(&names(), Some(5))
+    }
+
+    #[test]
+    fn classes_are_found_by_index_and_by_name() {
+        assert_eq!(resolve("pred").unwrap(), None);
+        assert_eq!(resolve("top5").unwrap(), None);
+        assert_eq!(resolve("2,0,2").unwrap(), Some(vec![2, 0]));
+        assert_eq!(resolve("EGYPTIAN_cat, 1").unwrap(), Some(vec![2, 1]));
+        assert_eq!(resolve("crane, bird").unwrap(), Some(vec![3]));
+        assert_eq!(resolve("7").unwrap(), Some(vec![4]), "a name that looks like a number is a name");
+    }
+
+    #[test]
+    fn unknown_names_suggest_the_nearest() {
+        let error = resolve("Egyptain cat").unwrap_err().to_string();
+        assert!(error.contains("did you mean 'Egyptian cat'"), "{error}");
+        let error = resolve("cat").unwrap_err().to_string();
+        assert!(error.contains("'tiger cat'") && error.contains("'Egyptian cat'"), "{error}");
+        let error = resolve("xyzzy").unwrap_err().to_string();
+        assert_eq!(error, "no label 'xyzzy'");
+        for wrong in ["", "top0", "top6", "9", "1,,2"] {
+            assert!(resolve(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_of_the_wrong_number_are_refused() {
+        names().check(5).unwrap();
+        ClassNames::default().check(5).unwrap();
+        let error = names().check(1000).unwrap_err().to_string();
+        assert!(error.contains('5') && error.contains("1000"), "{error}");
+    }
+}

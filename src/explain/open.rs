@@ -1,0 +1,362 @@
+//! Opening a model: which method, on which outputs, fed how.
+
+use std::path::Path;
+
+use super::black_box::BoxHead;
+use super::engine::Engine;
+use super::names::ClassNames;
+use super::preprocess::{ImageInput, Layout, Preprocessing};
+use super::scores::{Activation, ClassHead, candidates, in_graph};
+use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings};
+use crate::analysis::{Labels, Logits};
+use crate::error::{Error, Result};
+use crate::insert::{Outcome, insert};
+use crate::ir::{RtInfo, marker};
+use crate::methods::Method;
+use crate::model::Model;
+use crate::report::Report;
+use crate::runtime::{Hint, Network, Runtime, Source};
+
+/// Where a model's answer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Head {
+    /// Class scores.
+    Classes(ClassHead),
+    /// Boxes of a detector.
+    Boxes(BoxHead),
+    /// None of these; only classes that the user names can be explained.
+    Unknown,
+}
+
+/// How maps are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The model has an output that holds them.
+    WhiteBox { map: usize, shown: Shown },
+    /// By hiding parts of the photo.
+    BlackBox(BlackBox),
+}
+
+/// Which classes the maps of an output belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Shown {
+    All,
+    /// The best of each image, best first.
+    Top(usize),
+    Listed(Vec<usize>),
+}
+
+impl Shown {
+    /// Reads what xai-insert records.
+    fn recorded(text: Option<&str>) -> Self {
+        let list = |text: &str| text.split(',').map(|class| class.trim().parse().ok()).collect();
+        match text {
+            None | Some("all") => Self::All,
+            Some(text) => match (text.strip_prefix("top").and_then(|k| k.parse().ok()), list(text)) {
+                (Some(k), _) => Self::Top(k),
+                (_, Some(list)) => Self::Listed(list),
+                _ => Self::All,
+            },
+        }
+    }
+}
+
+/// A model that was read, with the way that was found.
+struct Opened {
+    network: Network,
+    /// The name of the map's output and of the method; `None` in black-box mode.
+    white: Option<(String, String, Shown)>,
+    /// The output that the branch explains.
+    explains: Option<String>,
+    notes: Vec<String>,
+}
+
+pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
+    let mut runtime = Runtime::load(&options.runtime)?;
+    let ir = match read_ir(path, options) {
+        // Files that are not there are no reason to try anything else.
+        Err(error @ (Error::Io { .. } | Error::Weights { .. })) => return Err(error),
+        ir => ir,
+    };
+    let opened = match &ir {
+        Ok(model) => open_ir(&mut runtime, path, model, options)?,
+        Err(why) => open_other(&mut runtime, path, why, options)?,
+    };
+    let model = ir.as_ref().ok();
+    let Opened { mut network, white, explains, mut notes } = opened;
+    let info = model.and_then(|model| model.document().rt_info().child("model_info"));
+    let layout = options.preprocess.layout.or_else(|| info?.get(&["layout"]).and_then(Layout::named));
+    let input = ImageInput::settle(&mut network, layout, options.preprocess.size)?;
+    let preprocessing = Preprocessing::settle(&options.preprocess, info, &input)?;
+    let mut head = head(&network, model, &input, explains.as_deref(), options, &mut notes)?;
+    if let (Head::Classes(head), Some(activation)) = (&mut head, options.activation) {
+        head.activation = Some(activation);
+        head.separate = activation == Activation::Sigmoid;
+    }
+    if matches!(head, Head::Boxes(_)) && input.batch != 1 {
+        return Err(Error::Usage(format!(
+            "boxes of a batch of {} images cannot be told apart; export the model with a batch of 1",
+            input.batch
+        )));
+    }
+    let way = match (&white, &head) {
+        (Some((output, _, shown)), _) => {
+            let map = network.outputs().iter().position(|port| port.name == *output);
+            let missing = || Error::Runtime(format!("the runtime shows no output '{output}'"));
+            Way::WhiteBox { map: map.ok_or_else(missing)?, shown: shown.clone() }
+        }
+        (None, Head::Unknown) => {
+            return Err(Error::Usage(format!(
+                "{}: no output holds class scores [N, classes] or boxes: {}",
+                path.display(),
+                outputs(&network)
+            )));
+        }
+        (None, Head::Boxes(_)) if options.black_box == Some(BlackBox::Rise) => {
+            return Err(Error::Usage("RISE explains class scores; use aise for detectors".to_owned()));
+        }
+        (None, _) => Way::BlackBox(options.black_box.unwrap_or(BlackBox::Aise)),
+    };
+    let names = class_names(info, options)?;
+    let classes = match &head {
+        Head::Classes(head) => head.classes,
+        _ => None,
+    };
+    if let Some(classes) = classes {
+        names.check(classes)?;
+    }
+    let listed = options.targets.resolve(&names, classes)?;
+    let many = options.many || matches!(way, Way::BlackBox(_));
+    let (hint, requests) = if many {
+        (Hint::Throughput, options.requests)
+    } else {
+        (Hint::Latency, options.requests.or(Some(1)))
+    };
+    let pool = runtime.pool(&network, (input.element, &input.shape()), hint, requests)?;
+    let method = match (&way, white) {
+        (Way::BlackBox(method), _) => method.title().to_owned(),
+        (_, white) => white.map(|(_, title, _)| title).unwrap_or_default(),
+    };
+    let settings = Settings {
+        model: path.to_path_buf(),
+        mode: if matches!(way, Way::BlackBox(_)) { "black-box" } else { "white-box" },
+        method,
+        explains: match &head {
+            Head::Classes(head) => head.name.clone(),
+            Head::Boxes(_) => "boxes".to_owned(),
+            Head::Unknown => String::new(),
+        },
+        activation: match &head {
+            Head::Classes(head) => head.activation,
+            _ => None,
+        },
+        input: input.clone(),
+        preprocessing: preprocessing.clone(),
+        effort: matches!(way, Way::BlackBox(_)).then_some(options.effort),
+        seed: (way == Way::BlackBox(BlackBox::Rise)).then_some(options.rise.seed),
+        requests: pool.requests(),
+        runtime: format!("OpenVINO {}, {}", runtime.version(), runtime.device()),
+        notes,
+    };
+    let engine = Engine::new(pool, input);
+    Ok(Explainer {
+        engine,
+        head,
+        way,
+        preprocessing,
+        names,
+        listed,
+        options: options.clone(),
+        settings,
+        _runtime: runtime,
+    })
+}
+
+/// The IR at `path`, or why the file is none that can be looked into.
+fn read_ir(path: &Path, options: &ExplainOptions) -> std::result::Result<Model, Error> {
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xml")) {
+        return Model::read(path, options.weights.as_deref());
+    }
+    std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
+    Err(Error::Usage(format!("{} is no OpenVINO IR, so its graph is not looked into", path.display())))
+}
+
+fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainOptions) -> Result<Opened> {
+    let mut notes = Vec::new();
+    let from_file = || Source::File { path, weights: Some(model.weights().path()) };
+    if options.mode != Mode::BlackBox && options.black_box.is_none() {
+        match insert(model, &options.branch) {
+            Ok(Outcome::Inserted(insertion)) => {
+                let report = insertion.report();
+                let whole = model.weights().bytes(0, model.weights().len()).unwrap_or(&[]);
+                let weights = [whole, insertion.bin_tail()];
+                let name = path.display().to_string();
+                let source = Source::Memory { name: &name, xml: insertion.xml(), weights: &weights };
+                let network = runtime.read(source)?;
+                if explains_boxes(&network, report) {
+                    let why =
+                        format!("the outputs are boxes, and {} explains class scores", report.method.title());
+                    if options.mode == Mode::WhiteBox {
+                        return Err(Error::Usage(format!("no white-box method: {why}")));
+                    }
+                    notes.push(format!("black-box mode: {why}"));
+                    return Ok(Opened {
+                        network: runtime.read(from_file())?,
+                        white: None,
+                        explains: None,
+                        notes,
+                    });
+                }
+                notes.extend(report.notes.iter().cloned());
+                let shown = Shown::recorded(Some(&report.targets));
+                let output = options.branch.output_name.clone();
+                let white = Some((output, report.method.title().to_owned(), shown));
+                return Ok(Opened { network, white, explains: Some(report.explains.clone()), notes });
+            }
+            Ok(Outcome::AlreadyThere { output }) => {
+                let network = runtime.read(from_file())?;
+                let record = model.document().rt_info().child(marker::SECTION);
+                let record = |name| record.and_then(|record| record.get(&[name]));
+                let method = match record("method") {
+                    Some(name) => Method::named(name)
+                        .map_or_else(|| name.to_owned(), |method| method.title().to_owned()),
+                    None => "the model's own map".to_owned(),
+                };
+                notes.push(format!("the model has the output '{output}' already, which is used as it is"));
+                let white = Some((output, method, Shown::recorded(record("targets"))));
+                return Ok(Opened { network, white, explains: None, notes });
+            }
+            Err(refusal @ Error::Refused(_)) if options.mode == Mode::Auto => {
+                notes.push(format!("black-box mode, because there is {refusal}"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Opened { network: runtime.read(from_file())?, white: None, explains: None, notes })
+}
+
+/// Whether a branch that is made for class scores was built on a detector's boxes.
+fn explains_boxes(network: &Network, report: &Report) -> bool {
+    let Some(boxes) = BoxHead::find(network.outputs()) else { return false };
+    let mut names = boxes.outputs().into_iter().filter_map(|index| network.outputs().get(index));
+    matches!(report.method, Method::ReciproCam | Method::VitReciproCam)
+        && names.any(|port| port.name == report.explains)
+}
+
+/// A file that only the runtime can read.
+fn open_other(runtime: &mut Runtime, path: &Path, why: &Error, options: &ExplainOptions) -> Result<Opened> {
+    let network = runtime.read(Source::File { path, weights: options.weights.as_deref() })?;
+    let there = network.outputs().iter().any(|port| port.name == options.branch.output_name);
+    let mut notes = Vec::new();
+    let mut white = None;
+    match options.mode {
+        _ if options.black_box.is_some() => {}
+        Mode::BlackBox => {}
+        _ if there => {
+            let name = options.branch.output_name.clone();
+            notes.push(format!("the model has the output '{name}' already, which is used as it is"));
+            white = Some((name, "the model's own map".to_owned(), Shown::All));
+        }
+        Mode::WhiteBox => return Err(Error::Usage(format!("no white-box method: {why}"))),
+        Mode::Auto => notes.push(format!("black-box mode: {why}")),
+    }
+    Ok(Opened { network, white, explains: None, notes })
+}
+
+fn outputs(network: &Network) -> String {
+    network.outputs().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Finds the output that holds the answer.
+fn head(
+    network: &Network,
+    model: Option<&Model>,
+    input: &ImageInput,
+    explains: Option<&str>,
+    options: &ExplainOptions,
+    notes: &mut Vec<String>,
+) -> Result<Head> {
+    let map = &options.branch.output_name;
+    let mut fitting = candidates(network, input.batch);
+    fitting.retain(|(index, _)| network.outputs().get(*index).is_some_and(|port| port.name != *map));
+    let wanted = options.branch.output.as_deref();
+    let boxes = BoxHead::find(network.outputs());
+    // Scores and labels of boxes look like class scores by their shape.
+    let of_boxes = boxes.map(BoxHead::outputs).unwrap_or_default();
+    fitting.retain(|(index, _)| !of_boxes.contains(index));
+    // The graph knows more than shapes: names of layers, and which output is the likeliest.
+    let places = model.map(|model| by_likelihood(model, explains.or(wanted))).transpose();
+    let places = match places {
+        Ok(places) => places.unwrap_or_default(),
+        // What a branch explains need not be an output; what a user names has to be.
+        Err(error) if boxes.is_none() && explains.is_none() => return Err(error),
+        Err(_) => Vec::new(),
+    };
+    let named = |name: &str| {
+        let by_name = |(index, _): &&(usize, Option<usize>)| {
+            network.outputs().get(*index).is_some_and(|port| port.name == name)
+        };
+        fitting.iter().find(by_name).copied()
+    };
+    let found = match (places.first(), explains.or(wanted)) {
+        _ if boxes.is_some() && wanted.is_none() && explains.is_none() => None,
+        (Some(place), _) => fitting.iter().find(|(index, _)| index == place).copied(),
+        (None, Some(name)) => named(name),
+        (None, None) => fitting.first().copied(),
+    };
+    let Some((output, classes)) = found else {
+        if let Some(wanted) = wanted.filter(|_| explains.is_none()) {
+            let message =
+                format!("no output '{wanted}' with scores [N, classes]; the model has {}", outputs(network));
+            return Err(Error::Usage(message));
+        }
+        return Ok(boxes.map_or(Head::Unknown, Head::Boxes));
+    };
+    let name = network.outputs().get(output).map(|port| port.name.clone()).unwrap_or_default();
+    if wanted.is_none() && fitting.len() > 1 && explains.is_none() {
+        notes.push(format!("several outputs hold scores; '{name}' is explained (choose with --output)"));
+    }
+    let in_graph = model.and_then(|model| in_graph(model, output));
+    let activation = match (in_graph, model) {
+        (Some(_), _) => Some(Activation::None),
+        // What the graph does not end in, it leaves to be done.
+        (None, Some(_)) => Some(Activation::Softmax),
+        (None, None) => None,
+    };
+    let separate = in_graph == Some(Activation::Sigmoid);
+    Ok(Head::Classes(ClassHead { output, name, classes, activation, separate }))
+}
+
+/// Places of the outputs that can be logits, the likeliest first.
+fn by_likelihood(model: &Model, wanted: Option<&str>) -> Result<Vec<usize>> {
+    let labels = Labels::new(model);
+    let (found, _) = Logits::find(model, &labels, wanted)?;
+    let graph = model.graph();
+    let place = |logits: &Logits| {
+        graph.results().position(|(result, outlet)| {
+            let names = graph.output_names(result, outlet);
+            names.contains(&logits.output) || graph.node(outlet.node).name == logits.output
+        })
+    };
+    Ok(found.iter().filter_map(place).collect())
+}
+
+fn class_names(info: Option<&RtInfo>, options: &ExplainOptions) -> Result<ClassNames> {
+    match &options.labels {
+        Some(path) => ClassNames::read(path),
+        None => Ok(info.map(ClassNames::from_info).unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recorded_classes_are_read() {
+        assert_eq!(Shown::recorded(None), Shown::All);
+        assert_eq!(Shown::recorded(Some("all")), Shown::All);
+        assert_eq!(Shown::recorded(Some("top5")), Shown::Top(5));
+        assert_eq!(Shown::recorded(Some("281,3")), Shown::Listed(vec![281, 3]));
+    }
+}

@@ -1,0 +1,174 @@
+//! Class scores: from what an output holds to probabilities.
+
+use serde::Serialize;
+
+use super::engine::Answer;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::runtime::Network;
+
+/// What turns an output into probabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// `exp(x) / sum(exp(x))`: one class is right.
+    Softmax,
+    /// `1 / (1 + exp(-x))`: each class for itself.
+    Sigmoid,
+    /// The output holds scores already.
+    None,
+}
+
+/// Scores from which a class of a model whose classes stand for themselves counts as predicted.
+const PREDICTED: f32 = 0.5;
+
+/// Where the scores are, and how they are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClassHead {
+    /// Index of the output among the model's.
+    pub(crate) output: usize,
+    /// Its name.
+    pub(crate) name: String,
+    /// Number of classes, where it is known before inference.
+    pub(crate) classes: Option<usize>,
+    /// What is applied to the output; `None` until the first scores are seen, where nothing says it.
+    pub(crate) activation: Option<Activation>,
+    /// Whether each class stands for itself.
+    pub(crate) separate: bool,
+}
+
+/// An activation at the end of the graph, behind operations that only change shape or type.
+pub(crate) fn in_graph(model: &Model, output: usize) -> Option<Activation> {
+    let graph = model.graph();
+    let (_, mut outlet) = graph.results().nth(output)?;
+    // Each step goes to a producer, of which there are finitely many.
+    loop {
+        let node = graph.node(outlet.node);
+        match node.op.kind.as_str() {
+            "SoftMax" | "Softmax" => return Some(Activation::Softmax),
+            "Sigmoid" => return Some(Activation::Sigmoid),
+            "Convert" | "Reshape" | "Squeeze" | "Unsqueeze" => outlet = *node.inputs.first()?,
+            _ => return None,
+        }
+    }
+}
+
+/// Outputs that can be class scores by their shape: `[N, classes]`, further axes of extent 1.
+pub(crate) fn candidates(network: &Network, batch: usize) -> Vec<(usize, Option<usize>)> {
+    let fits = |(index, port): (usize, &crate::runtime::Port)| {
+        let dims = port.shape.as_ref()?;
+        let (first, rest) = dims.split_first()?;
+        let float = port.element.is_some_and(crate::ir::ElementType::is_float);
+        let (classes, ones) = rest.split_first()?;
+        let plain = first.is_none_or(|first| first == batch) && ones.iter().all(|dim| *dim == Some(1));
+        (float && plain).then_some((index, *classes))
+    };
+    network.outputs().iter().enumerate().filter_map(fits).collect()
+}
+
+impl ClassHead {
+    /// The scores of one image, as the model gives them.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where they are no numbers.
+    pub(crate) fn raw(&self, answer: &Answer<'_>, place: usize) -> Result<Vec<f32>> {
+        let (_, scores) = answer.of(place)?;
+        if scores.iter().any(|score| score.is_nan()) {
+            let message = format!("the model's scores (output '{}') are not numbers (NaN)", self.name);
+            return Err(Error::Usage(message));
+        }
+        if scores.is_empty() {
+            return Err(Error::Usage(format!("output '{}' holds no scores", self.name)));
+        }
+        Ok(scores)
+    }
+
+    /// Looks at the first scores where nothing else says what they are: numbers of 0 to 1 are scores already.
+    pub(crate) fn settle(&mut self, raw: &[f32]) {
+        self.classes.get_or_insert(raw.len());
+        if self.activation.is_none() {
+            let probabilities = raw.iter().all(|score| (-1e-6..=1.0 + 1e-5).contains(score));
+            let one = (raw.iter().sum::<f32>() - 1.0).abs() < 1e-2;
+            self.activation = Some(if probabilities { Activation::None } else { Activation::Softmax });
+            self.separate = probabilities && !one;
+        }
+    }
+
+    /// Turns what the model gives into scores.
+    pub(crate) fn activate(&self, mut scores: Vec<f32>) -> Vec<f32> {
+        match self.activation {
+            Some(Activation::Softmax) => {
+                let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                // Infinite logits would make NaN of their differences.
+                scores.iter_mut().for_each(|score| {
+                    *score = if *score == most { 1.0 } else { (*score - most).exp() };
+                });
+                let sum: f64 = scores.iter().map(|score| f64::from(*score)).sum();
+                #[allow(clippy::cast_possible_truncation)]
+                scores.iter_mut().for_each(|score| *score = (f64::from(*score) / sum) as f32);
+            }
+            Some(Activation::Sigmoid) => {
+                scores.iter_mut().for_each(|score| *score = 1.0 / (1.0 + (-*score).exp()));
+            }
+            Some(Activation::None) | None => {}
+        }
+        scores
+    }
+
+    /// The classes that the scores predict: the best, or all that pass one half where each stands for itself.
+    pub(crate) fn predicted(&self, scores: &[f32]) -> Vec<usize> {
+        let order = best_first(scores);
+        let passing = order.iter().take_while(|class| scores.get(**class).is_some_and(|s| *s >= PREDICTED));
+        match passing.count() {
+            count @ 1.. if self.separate => order[..count].to_vec(),
+            _ => order.into_iter().take(1).collect(),
+        }
+    }
+}
+
+/// Classes by their scores, the best first; the first of equals comes first.
+pub(crate) fn best_first(scores: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(activation: Option<Activation>, separate: bool) -> ClassHead {
+        ClassHead { output: 0, name: String::new(), classes: None, activation, separate }
+    }
+
+    #[test]
+    fn activations_are_what_they_are_called() {
+        let soft = head(Some(Activation::Softmax), false).activate(vec![0.0, 3f32.ln(), f32::NEG_INFINITY]);
+        assert!((soft[0] - 0.25).abs() < 1e-6 && (soft[1] - 0.75).abs() < 1e-6 && soft[2] == 0.0);
+        let large = head(Some(Activation::Softmax), false).activate(vec![1e30, f32::INFINITY]);
+        assert_eq!(large, [0.0, 1.0]);
+        assert_eq!(head(Some(Activation::Sigmoid), true).activate(vec![0.0]), [0.5]);
+    }
+
+    #[test]
+    fn scores_that_nothing_describes_are_judged_by_their_values() {
+        for (raw, activation, separate) in [
+            (&[0.1, 0.9][..], Activation::None, false),
+            (&[0.8, 0.9], Activation::None, true),
+            (&[-3.0, 8.0], Activation::Softmax, false),
+        ] {
+            let mut head = head(None, false);
+            head.settle(raw);
+            assert_eq!((head.activation, head.separate), (Some(activation), separate), "{raw:?}");
+            assert_eq!(head.classes, Some(2));
+        }
+    }
+
+    #[test]
+    fn the_predicted_classes_depend_on_whether_they_exclude_each_other() {
+        let scores = [0.6, 0.1, 0.9];
+        assert_eq!(head(None, false).predicted(&scores), [2]);
+        assert_eq!(head(None, true).predicted(&scores), [2, 0]);
+        assert_eq!(head(None, true).predicted(&[0.2, 0.1]), [0]);
+    }
+}

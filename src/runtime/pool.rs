@@ -1,0 +1,167 @@
+//! One compiled model and as many requests as keep the device busy.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use openvino::{CompiledModel, DeviceType, InferRequest, PropertyKey, RwPropertyKey};
+
+use super::{Network, Runtime, RuntimeError, Tensor, native_element, native_shape, read_output};
+use crate::ir::ElementType;
+
+/// What a model is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hint {
+    /// One inference at a time, as soon as possible.
+    Latency,
+    /// Many inferences, as many as possible in a given time.
+    Throughput,
+}
+
+impl Hint {
+    fn value(self) -> &'static str {
+        match self {
+            Self::Latency => "LATENCY",
+            Self::Throughput => "THROUGHPUT",
+        }
+    }
+}
+
+/// Longer than any inference takes, in milliseconds; the C API cannot wait without a limit.
+const FOREVER: i64 = 1000 * 60 * 60 * 24 * 365;
+
+/// A compiled model of one input, with requests that run at the same time.
+pub struct Pool {
+    // Declared before the model, so that they are dropped first.
+    slots: Vec<Slot>,
+    _compiled: CompiledModel,
+    name: String,
+}
+
+struct Slot {
+    request: InferRequest,
+    /// Bound to the request for good: whoever fills it saves a copy.
+    input: openvino::Tensor,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool")
+            .field("name", &self.name)
+            .field("requests", &self.slots.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// Compiles a model of one input, whose tensors are `element` of `shape`.
+    ///
+    /// `requests` is how many run at the same time; `None` leaves it to the device.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Call`] with OpenVINO's reason, [`RuntimeError::Argument`] where there are several
+    /// inputs.
+    pub fn pool(
+        &mut self,
+        network: &Network,
+        (element, shape): (ElementType, &[usize]),
+        hint: Hint,
+        requests: Option<usize>,
+    ) -> Result<Pool, RuntimeError> {
+        let name = network.name.clone();
+        if network.inputs().len() != 1 {
+            let count = network.inputs().len();
+            return Err(RuntimeError::Argument(format!("{name} has {count} inputs, one is needed")));
+        }
+        let device = self.device.clone();
+        // As at loading: devices without the property compute as they do.
+        let _ = self.core.set_property(
+            &DeviceType::from(device.as_str()),
+            &RwPropertyKey::HintPerformanceMode,
+            hint.value(),
+        );
+        let mut compiled = self
+            .core
+            .compile_model(&network.model, DeviceType::from(device.as_str()))
+            .map_err(RuntimeError::call(format!("compile {name} for {device}")))?;
+        let optimal = || -> Option<usize> {
+            let found = compiled.get_property(&PropertyKey::OptimalNumberOfInferRequests).ok()?;
+            found.trim().parse().ok()
+        };
+        let count = requests.or_else(optimal).unwrap_or(1).clamp(1, 1024);
+        let (native, dims) = (native_element(element)?, native_shape(shape)?);
+        let slots: Result<Vec<Slot>, openvino::InferenceError> = (0..count)
+            .map(|_| {
+                let mut request = compiled.create_infer_request()?;
+                let input = openvino::Tensor::new(native, &dims)?;
+                request.set_input_tensor_by_index(0, &input)?;
+                Ok(Slot { request, input })
+            })
+            .collect();
+        let slots = slots.map_err(RuntimeError::call(format!("create {count} requests for {name}")))?;
+        Ok(Pool { slots, _compiled: compiled, name })
+    }
+}
+
+impl Pool {
+    /// How many inferences run at the same time.
+    pub fn requests(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Runs inferences 0 to `jobs - 1`, several at a time.
+    ///
+    /// `fill` writes the input of one of them, `read` takes what is wanted from the tensors of `wanted`
+    /// outputs; both run on threads of their own, one for each request. `each` gets the results on the
+    /// calling thread, in the order in which they come; where it fails, no further job is begun.
+    ///
+    /// # Errors
+    /// The first error of OpenVINO, `fill`, `read` or `each`.
+    pub fn run<R, E>(
+        &mut self,
+        jobs: usize,
+        wanted: &[usize],
+        fill: impl Fn(usize, &mut [u8]) -> Result<(), E> + Sync,
+        read: impl Fn(usize, Vec<Tensor>) -> Result<R, E> + Sync,
+        mut each: impl FnMut(usize, R) -> Result<(), E>,
+    ) -> Result<(), E>
+    where
+        R: Send,
+        E: From<RuntimeError> + Send,
+    {
+        let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let name = &self.name;
+        let one = |slot: &mut Slot, job: usize| -> Result<R, E> {
+            let input = slot.input.get_raw_data_mut().map_err(RuntimeError::call(format!("fill {name}")));
+            fill(job, input?)?;
+            let request = &mut slot.request;
+            // Not `infer`, which would compute on this thread and not on the device's streams.
+            let run = request.infer_async().and_then(|()| request.wait(FOREVER));
+            run.map_err(RuntimeError::call(format!("run {name}")))?;
+            let outputs = wanted.iter().map(|index| read_output(request, *index, name));
+            read(job, outputs.collect::<Result<_, _>>()?)
+        };
+        std::thread::scope(|scope| {
+            let (send, receive) = mpsc::channel();
+            for slot in self.slots.iter_mut().take(jobs) {
+                let (send, one, next, stopped) = (send.clone(), &one, &next, &stopped);
+                scope.spawn(move || {
+                    while !stopped.load(Ordering::Relaxed) {
+                        let job = next.fetch_add(1, Ordering::Relaxed);
+                        if job >= jobs || send.send((job, one(slot, job))).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(send);
+            let mut outcome = Ok(());
+            for (job, result) in receive {
+                if outcome.is_ok() {
+                    outcome = result.and_then(|result| each(job, result));
+                    stopped.store(outcome.is_err(), Ordering::Relaxed);
+                }
+            }
+            outcome
+        })
+    }
+}

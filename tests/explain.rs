@@ -1,0 +1,508 @@
+//! `xai-explain` on models whose answers are known, and on the trained classifier.
+//!
+//! `scripts/test` installs the runtime and lets these tests fail without it. By themselves they are skipped.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+mod common;
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use common::{listing, outcome, root, runtime, small};
+use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba};
+use ndarray::Array2;
+use serde_json::Value;
+use tempfile::TempDir;
+use xai_insert::explain::{
+    Activation, BlackBox, Effort, ExplainOptions, Explainer, Photo, PreprocessOptions, Preset, Quiet,
+    Targets, Watch, read_map,
+};
+use xai_insert::ir::ElementType;
+use xai_insert::runtime::{Runtime, RuntimeOptions, Tensor};
+use xai_insert::{Destination, Error, Model, Options, Outcome, SaliencyType, insert};
+
+const MOBILENET: &str = "fixtures/mobilenet_v2/mobilenet_v2.xml";
+const CHELSEA: &str = "fixtures/mobilenet_v2/chelsea.png";
+
+/// The models of `explain_models.py`.
+fn models() -> &'static Path {
+    static MODELS: OnceLock<TempDir> = OnceLock::new();
+    let folder = MODELS.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let python = root().join(if cfg!(windows) { ".venv/Scripts/python.exe" } else { ".venv/bin/python" });
+        let script = root().join("tests/explain_models.py");
+        let made = Command::new(python).arg(script).arg(folder.path()).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        folder
+    });
+    folder.path()
+}
+
+fn model(name: &str) -> PathBuf {
+    models().join(format!("{name}.xml"))
+}
+
+fn command() -> assert_cmd::Command {
+    let mut command = assert_cmd::Command::cargo_bin("xai-explain").unwrap();
+    command.current_dir(root());
+    command
+}
+
+/// Runs `xai-explain`; returns exit status, standard output and standard error.
+fn explain<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> (i32, String, String) {
+    outcome(&command().args(args).output().unwrap())
+}
+
+fn byte(value: u32) -> u8 {
+    u8::try_from(value).unwrap()
+}
+
+/// A white photo of that size.
+fn white(folder: &Path, width: u32, height: u32) -> PathBuf {
+    let path = folder.join(format!("white{width}x{height}.png"));
+    RgbImage::from_pixel(width, height, Rgb([255; 3])).save(&path).unwrap();
+    path
+}
+
+/// Options for the models of `explain_models.py`: pixels of 0 to 1.
+fn plain() -> ExplainOptions {
+    ExplainOptions {
+        preprocess: PreprocessOptions {
+            preset: Some(Preset::None),
+            range: Some((0.0, 1.0)),
+            ..PreprocessOptions::default()
+        },
+        ..ExplainOptions::default()
+    }
+}
+
+/// Share of the map's values above its mean that lie in the top left quarter.
+fn in_quarter(map: &Array2<f32>) -> f32 {
+    let (height, width) = map.dim();
+    let mean = map.mean().unwrap();
+    let (mut inside, mut all) = (0.0, 0.0);
+    for ((y, x), value) in map.indexed_iter() {
+        let over = (value - mean).max(0.0);
+        all += over;
+        if y < height / 2 && x < width / 2 {
+            inside += over;
+        }
+    }
+    inside / all
+}
+
+#[test]
+fn the_cat_is_found_on_the_cat() {
+    if !runtime() {
+        return;
+    }
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().to_str().unwrap();
+    let (status, text, err) =
+        explain([MOBILENET, CHELSEA, "-o", folder, "--raw", "--targets", "top2", "--ascii"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert!(text.contains("method     ReciproCAM, white-box"), "{text}");
+    assert!(text.contains("mean") || text.contains("(pixel - [123.675"), "{text}");
+    let expected = [
+        "chelsea.json",
+        "chelsea_Egyptian_cat.npy",
+        "chelsea_Egyptian_cat_heatmap.png",
+        "chelsea_Egyptian_cat_overlay.png",
+        "chelsea_tiger_cat.npy",
+        "chelsea_tiger_cat_heatmap.png",
+        "chelsea_tiger_cat_overlay.png",
+        "index.html",
+    ];
+    assert_eq!(listing(out.path()), expected);
+    let overlay = image::open(out.path().join("chelsea_Egyptian_cat_overlay.png")).unwrap();
+    assert_eq!((overlay.width(), overlay.height()), (451, 300));
+    let figures: Value =
+        serde_json::from_slice(&std::fs::read(out.path().join("chelsea.json")).unwrap()).unwrap();
+    assert_eq!(figures["best"][0]["label"], "Egyptian cat");
+    assert_eq!(figures["targets"][0]["class"], 285);
+    let score = figures["targets"][0]["score"].as_f64().unwrap();
+    assert!((0.6..0.9).contains(&score), "{score}");
+    // Nose and mouth of the cat are below the middle.
+    let map = read_map(&out.path().join("chelsea_Egyptian_cat.npy")).unwrap();
+    let ((row, column), _) = map.indexed_iter().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
+    assert_eq!(map.dim(), (7, 7));
+    assert!((3..7).contains(&row) && (2..6).contains(&column), "({row}, {column})");
+    // A second run needs leave to replace the files; a model read in memory leaves none.
+    let (status, _, err) = explain([MOBILENET, CHELSEA, "-o", folder]);
+    assert!(status == 2 && err.contains("--overwrite"), "{err}");
+    assert_eq!(explain([MOBILENET, CHELSEA, "-o", folder, "--overwrite"]).0, 0);
+}
+
+/// Maps and scores are those of the written model, run on pixels that this test normalises itself.
+#[test]
+fn maps_are_those_of_the_inserted_branch() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let photo = folder.path().join("p.png");
+    let pixels = RgbImage::from_fn(224, 224, |x, y| Rgb([byte(x), byte(y), byte(x * y / 224)]));
+    pixels.save(&photo).unwrap();
+    let path = root().join(MOBILENET);
+    let model = Model::read(&path, None).unwrap();
+    let branch = Options { saliency_type: SaliencyType::F32, ..Options::default() };
+    let Outcome::Inserted(insertion) = insert(&model, &branch).unwrap() else { panic!("not inserted") };
+    let written = folder.path().join("m.xml");
+    insertion.write(&Destination::new(&written, &[&path], false).unwrap()).unwrap();
+
+    let (mean, scale) = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]);
+    let mut values = Vec::new();
+    for channel in 0..3 {
+        values.extend(
+            pixels.pixels().map(|pixel| (f32::from(pixel.0[channel]) - mean[channel]) / scale[channel]),
+        );
+    }
+    let input = Tensor::from_values(ElementType::F32, vec![1, 3, 224, 224], &values).unwrap();
+    let mut runtime = Runtime::load(&RuntimeOptions::default()).unwrap();
+    let mut session = runtime.compile(&written, &written.with_extension("bin")).unwrap();
+    let outputs = session.run(&[input]).unwrap();
+    let (logits, maps) = (outputs[0].to_array().unwrap(), outputs[1].to_array().unwrap());
+    let sum: f32 = logits.iter().map(|logit| logit.exp()).sum();
+
+    let options = ExplainOptions { targets: Targets::parse("7,950").unwrap(), ..ExplainOptions::default() };
+    let mut explainer = Explainer::open(&path, &options).unwrap();
+    let found = explainer.explain(&Photo::read(&photo).unwrap(), &Quiet).unwrap();
+    for (target, class) in found.targets.iter().zip([7, 950]) {
+        assert_eq!(target.class, Some(class));
+        let score = logits[[0, class]].exp() / sum;
+        assert!((target.score.unwrap() - score).abs() < 1e-4 * score.max(1e-3), "{class}");
+        let expected = maps.index_axis(ndarray::Axis(0), 0);
+        let expected = expected.index_axis(ndarray::Axis(0), class);
+        assert!(target.map.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 0.05), "{class}");
+    }
+    // A model that carries its map is used as it is.
+    let mut explainer = Explainer::open(&written, &options).unwrap();
+    assert!(explainer.settings().notes[0].contains("already"), "{:?}", explainer.settings().notes);
+    let again = explainer.explain(&Photo::read(&photo).unwrap(), &Quiet).unwrap();
+    assert!(again.targets[0].map.iter().zip(&found.targets[0].map).all(|(a, b)| (a - b).abs() < 0.05));
+}
+
+#[test]
+fn a_map_of_the_best_classes_is_told_apart() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().join("m.xml");
+    let (source, out) = (small("cnn_static"), written.to_str().unwrap());
+    assert_eq!(common::insert([source.to_str().unwrap(), "-o", out, "--targets", "top2"]).0, 0);
+    let photo = Photo::read(&root().join(CHELSEA)).unwrap();
+    let open = |path: &Path, targets: &str| {
+        let targets = Targets::parse(targets).unwrap();
+        let mut options = ExplainOptions { targets, ..ExplainOptions::default() };
+        options.branch.saliency_type = SaliencyType::U8;
+        Explainer::open(path, &options).unwrap()
+    };
+    let whole = open(&source, "top3").explain(&photo, &Quiet).unwrap();
+    let second = whole.targets[1].class.unwrap().to_string();
+    let found = open(&written, &second).explain(&photo, &Quiet).unwrap();
+    assert!(found.targets[0].map.iter().zip(&whole.targets[1].map).all(|(a, b)| (a - b).abs() <= 1.0));
+    let third = whole.targets[2].class.unwrap().to_string();
+    let error = open(&written, &third).explain(&photo, &Quiet).unwrap_err().to_string();
+    assert!(error.contains("2 maps"), "{error}");
+}
+
+#[test]
+fn black_boxes_are_seen_through() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let photo = Photo::read(&white(folder.path(), 48, 32)).unwrap();
+    for method in [BlackBox::Rise, BlackBox::Aise] {
+        let options = ExplainOptions { black_box: Some(method), effort: Effort::Speed, ..plain() };
+        let mut explainer = Explainer::open(&model("quarter"), &options).unwrap();
+        let found = explainer.explain(&photo, &Quiet).unwrap();
+        let target = &found.targets[0];
+        assert_eq!(target.class, Some(0));
+        // softmax(8, 4)
+        assert!((target.score.unwrap() - 0.982_014).abs() < 1e-4, "{method:?}");
+        assert!(in_quarter(&target.map) > 0.8, "{method:?}: {}", in_quarter(&target.map));
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_map_with_any_number_of_requests() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let photo = Photo::read(&white(folder.path(), 48, 32)).unwrap();
+    let map = |black_box, requests, seed| {
+        let mut options = ExplainOptions {
+            black_box: Some(black_box),
+            effort: Effort::Speed,
+            requests: Some(requests),
+            ..plain()
+        };
+        options.rise.seed = seed;
+        let mut explainer = Explainer::open(&model("quarter"), &options).unwrap();
+        explainer.explain(&photo, &Quiet).unwrap().targets.remove(0).map
+    };
+    for method in [BlackBox::Rise, BlackBox::Aise] {
+        let one = map(method, 1, 3);
+        for requests in [1, 2, 5] {
+            assert_eq!(one, map(method, requests, 3), "{method:?}, {requests} requests");
+        }
+    }
+    assert_ne!(map(BlackBox::Rise, 2, 3), map(BlackBox::Rise, 2, 4));
+}
+
+#[test]
+fn detectors_are_explained_box_by_box() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    // Twice the input's size: boxes come back in the photo's pixels.
+    let photo = Photo::read(&white(folder.path(), 96, 64)).unwrap();
+    for name in ["sevens", "scored", "apart"] {
+        let options = ExplainOptions { effort: Effort::Speed, ..plain() };
+        let mut explainer = Explainer::open(&model(name), &options).unwrap();
+        let found = explainer.explain(&photo, &Quiet).unwrap();
+        assert_eq!(found.targets.len(), 1, "{name}: padding is no object");
+        let target = &found.targets[0];
+        assert_eq!((target.class, target.corners), (Some(1), Some([0.0, 0.0, 48.0, 32.0])), "{name}");
+        assert!((target.score.unwrap() - 1.0).abs() < 1e-4, "{name}");
+        assert!(in_quarter(&target.map) > 0.7, "{name}: {}", in_quarter(&target.map));
+    }
+    let options = ExplainOptions { black_box: Some(BlackBox::Rise), ..plain() };
+    assert!(matches!(Explainer::open(&model("sevens"), &options), Err(Error::Usage(_))));
+}
+
+/// An ONNX model, byte by byte: mean of each channel, then softmax. Message fields are (number, content).
+fn onnx() -> Vec<u8> {
+    fn field(number: u8, content: &[u8]) -> Vec<u8> {
+        [&[number << 3 | 2, u8::try_from(content.len()).unwrap()], content].concat()
+    }
+    fn number(number: u8, value: u8) -> Vec<u8> {
+        vec![number << 3, value]
+    }
+    let node = |input: &str, output: &str, op: &str| {
+        field(1, &[field(1, input.as_bytes()), field(2, output.as_bytes()), field(4, op.as_bytes())].concat())
+    };
+    let value = |place: u8, name: &str, dims: &[u8]| {
+        let shape: Vec<u8> = dims.iter().flat_map(|dim| field(1, &number(1, *dim))).collect();
+        let tensor = [number(1, 1), field(2, &shape)].concat();
+        field(place, &[field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat())
+    };
+    let graph = [
+        node("image", "pooled", "GlobalAveragePool"),
+        node("pooled", "flat", "Flatten"),
+        node("flat", "scores", "Softmax"),
+        field(2, b"means"),
+        value(11, "image", &[1, 3, 8, 8]),
+        value(12, "scores", &[1, 3]),
+    ];
+    let opset = field(8, &[field(1, b""), number(2, 13)].concat());
+    let graph = graph.concat();
+    let length = [u8::try_from(graph.len() % 128).unwrap() | 128, u8::try_from(graph.len() / 128).unwrap()];
+    [number(1, 8), vec![7 << 3 | 2], length.to_vec(), graph, opset].concat()
+}
+
+#[test]
+fn other_files_that_the_runtime_reads_are_black_boxes() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("means.onnx");
+    std::fs::write(&path, onnx()).unwrap();
+    let photo = folder.path().join("red.png");
+    RgbImage::from_pixel(8, 8, Rgb([255, 0, 0])).save(&photo).unwrap();
+    let options = ExplainOptions { effort: Effort::Speed, ..plain() };
+    let mut explainer = Explainer::open(&path, &options).unwrap();
+    assert!(explainer.settings().notes[0].contains("no OpenVINO IR"), "{:?}", explainer.settings().notes);
+    let found = explainer.explain(&Photo::read(&photo).unwrap(), &Quiet).unwrap();
+    // The values are scores already, and are not put through softmax a second time.
+    assert_eq!(explainer.settings().activation, Some(Activation::None));
+    let e = 1f32.exp();
+    assert!((found.targets[0].score.unwrap() - e / (e + 2.0)).abs() < 1e-4);
+    assert_eq!(found.targets[0].class, Some(0));
+    let (status, _, err) =
+        explain([path.to_str().unwrap(), photo.to_str().unwrap(), "--json", "--mode", "white-box"]);
+    assert!(status == 2 && err.contains("no OpenVINO IR"), "{err}");
+}
+
+#[test]
+fn a_model_without_a_branch_goes_on_as_a_black_box() {
+    if !runtime() {
+        return;
+    }
+    let args = ["fixtures/small/mlp_only.xml", CHELSEA, "--json", "--effort", "speed"];
+    let (status, out, err) = explain(args);
+    if err.contains("does not take an image") {
+        assert_eq!(status, 2);
+        return;
+    }
+    assert_eq!(status, 0, "{err}");
+    assert!(out.contains("black-box mode, because there is no ReciproCAM"), "{out}");
+    let (status, _, err) = explain([&args[..], &["--mode", "white-box"]].concat());
+    assert!(status == 1 && err.contains("no ReciproCAM"), "{err}");
+}
+
+#[test]
+fn pictures_of_all_kinds_are_explained_and_what_is_none_is_named() {
+    if !runtime() {
+        return;
+    }
+    let (photos, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let save = |name: &str, picture: DynamicImage| picture.save(photos.path().join(name)).unwrap();
+    save("a_grey.png", GrayImage::from_fn(30, 20, |x, _| Luma([byte(x * 8)])).into());
+    save("b_alpha.png", ImageBuffer::from_pixel(20, 30, Rgba([9u8, 99, 200, 128])).into());
+    save("c_deep.png", ImageBuffer::from_pixel(20, 30, Rgb([9u16, 999, 60000])).into());
+    save("d_colour.jpg", RgbImage::from_pixel(64, 48, Rgb([9, 99, 200])).into());
+    save("e_palette.gif", RgbImage::from_pixel(12, 12, Rgb([9, 99, 200])).into());
+    std::fs::write(photos.path().join("f_broken.png"), b"no image").unwrap();
+    std::fs::write(photos.path().join("readme.txt"), b"left alone").unwrap();
+    let (folder, nothing) = (photos.path().to_str().unwrap(), "nothing/here.jpg");
+    let source = small("cnn_batch4");
+    let args = [source.to_str().unwrap(), folder, nothing, CHELSEA, "-o", out.path().to_str().unwrap()];
+    let (status, text, err) = explain(args);
+    assert_eq!(status, 2);
+    let lines: Vec<&str> = err.lines().collect();
+    assert_eq!(lines.len(), 2, "{err}");
+    assert!(lines[0].contains(nothing) && lines[1].contains("f_broken.png"), "{err}");
+    assert_eq!(text.matches(" -> ").count(), 6, "{text}");
+    let overlays = listing(out.path()).into_iter().filter(|name| name.ends_with("_overlay.png")).count();
+    assert_eq!(overlays, 6);
+    let page = std::fs::read_to_string(out.path().join("index.html")).unwrap();
+    assert_eq!(page.matches("<article").count(), 6);
+    for outside in ["http:", "https:", "src=\"/", "@import", "url("] {
+        assert!(!page.contains(outside), "the page is not self-contained: {outside}");
+    }
+}
+
+#[test]
+fn bad_input_is_one_clear_line_and_status_2() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let labels = folder.path().join("labels.txt");
+    std::fs::write(&labels, "one\ntwo\nthree\n").unwrap();
+    let labels = labels.to_str().unwrap();
+    let path = |name: &str| model(name).to_str().unwrap().to_owned();
+    let cases: [(&str, &[&str], &str); 12] = [
+        (&path("vector"), &[], "does not take an image"),
+        ("fixtures/small/cnn_two_inputs.xml", &[], "does not take an image"),
+        (&path("nan"), &[], "NaN"),
+        (&path("quarter"), &["--labels", labels], "3 labels, but the model has 2 classes"),
+        (MOBILENET, &["--targets", "Egyptain cat"], "did you mean 'Egyptian cat'"),
+        (MOBILENET, &["--targets", "1000"], "1000 classes"),
+        (MOBILENET, &["--device", "ABACUS"], "ABACUS"),
+        (MOBILENET, &["--output", "nothing"], "no output 'nothing'"),
+        (MOBILENET, &["--mean", "1,2"], "2 mean values for 3 channels"),
+        (MOBILENET, &["--input-size", "64x64"], "fixed to 224"),
+        ("fixtures/small/nothing.xml", &[], "nothing.xml"),
+        ("fixtures/small/nothing.onnx", &[], "nothing.onnx"),
+    ];
+    for (model, options, expected) in cases {
+        let (status, _, err) = explain([&[model, CHELSEA, "--json"], options].concat());
+        assert_eq!(status, 2, "{model} {options:?}: {err}");
+        assert!(err.contains(expected), "{model} {options:?}: {err}");
+        assert_eq!(err.lines().count(), 1, "{model} {options:?}: {err}");
+    }
+}
+
+/// With the right map, pixels of the quarter come first: the curves are those of arithmetic.
+#[test]
+fn insertion_and_deletion_are_those_of_the_definition() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let photo = Photo::read(&white(folder.path(), 48, 32)).unwrap();
+    let right = Array2::from_shape_fn((32, 48), |(y, x)| if y < 16 && x < 24 { 1.0 } else { 0.0 });
+    let options =
+        ExplainOptions { mode: xai_insert::explain::Mode::BlackBox, effort: Effort::Speed, ..plain() };
+    let mut explainer = Explainer::open(&model("quarter"), &options).unwrap();
+    let found = explainer.with_map(&photo, &right, &Quiet).unwrap();
+    let metrics = explainer.measure(&found, &found.targets[0], None, &Quiet).unwrap();
+    let score = |bright: f64| 1.0 / (1.0 + (4.0 - 8.0 * bright).exp());
+    let curve = |inserts: bool| {
+        let points = (0..=30u32).map(|step| {
+            let kept = f64::from(step * 1536 / 30).min(384.0) / 384.0;
+            score(if inserts { kept } else { 1.0 - kept })
+        });
+        let points: Vec<f64> = points.collect();
+        (points.iter().sum::<f64>() - (points[0] + points[30]) / 2.0) / 30.0
+    };
+    assert!((metrics.insertion.unwrap() - curve(true)).abs() < 1e-4, "{metrics:?}");
+    assert!((metrics.deletion.unwrap() - curve(false)).abs() < 1e-4, "{metrics:?}");
+    // The quarter alone gives the same score, and it is a quarter.
+    assert!(metrics.average_drop.unwrap() < 1e-4, "{metrics:?}");
+    assert!((metrics.complexity.unwrap() - 0.25).abs() < 1e-6, "{metrics:?}");
+    let parts = [metrics.coherency.unwrap(), 0.75, 1.0 - metrics.average_drop.unwrap()];
+    let mean = 3.0 / parts.iter().map(|part| 1.0 / part).sum::<f64>();
+    assert!((metrics.adcc.unwrap() - mean).abs() < 1e-6, "{metrics:?}");
+}
+
+#[test]
+fn whoever_waits_can_stop() {
+    struct Impatient(Cell<usize>);
+    impl Watch for Impatient {
+        fn advance(&self, steps: usize) {
+            self.0.set(self.0.get() + steps);
+        }
+        fn stopped(&self) -> bool {
+            self.0.get() >= 20
+        }
+    }
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let photo = Photo::read(&white(folder.path(), 48, 32)).unwrap();
+    let options = ExplainOptions { black_box: Some(BlackBox::Rise), ..plain() };
+    let mut explainer = Explainer::open(&model("quarter"), &options).unwrap();
+    let watch = Impatient(Cell::new(0));
+    assert!(matches!(explainer.explain(&photo, &watch), Err(Error::Interrupted)));
+    assert!(watch.0.get() < 100, "5000 masks were asked for, {} run", watch.0.get());
+}
+
+/// Ctrl-C while the second photo is at work: the first one's pictures stay, and nothing half done.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_keeps_what_is_finished() {
+    use std::io::BufRead as _;
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (white(folder.path(), 48, 32), white(folder.path(), 49, 32));
+    let out = folder.path().join("out");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_xai-explain"))
+        .args([model("quarter"), first, second, PathBuf::from("-o"), out.clone()])
+        .args(["--method", "rise", "--masks", "3000", "--preset", "none"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains(" -> ")));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{ended:?}");
+    let names = listing(&out);
+    assert_eq!(names.iter().filter(|name| name.ends_with(".png")).count(), 2, "{names:?}");
+    assert!(names.contains(&"index.html".to_owned()) && names.len() == 3, "{names:?}");
+}
+
+#[test]
+fn help_says_it_all() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        let output = command().env("COLUMNS", "100").arg("--help").output().unwrap();
+        insta::assert_snapshot!("help_explain", outcome(&output).1);
+    });
+}

@@ -5,6 +5,8 @@
 
 #[path = "xai-explain/args.rs"]
 mod args;
+#[path = "shared/branch.rs"]
+mod branch;
 #[path = "xai-explain/results.rs"]
 mod results;
 #[path = "xai-explain/terminal.rs"]

@@ -1,6 +1,9 @@
 //! `xai-insert`: adds a saliency map output to models in OpenVINO IR.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+#[path = "shared/branch.rs"]
+mod branch;
+
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,9 +13,11 @@ use clap::{Parser, ValueEnum};
 use xai_insert::analysis::Candidate;
 use xai_insert::report::{HeadReport, TensorReport};
 use xai_insert::{
-    Classes, Destination, Error, Insertion, Kernel, Listed, Method, Model, Options, Outcome, PendingFile,
-    SaliencyType, Strategy, Task,
+    Classes, Destination, Error, Insertion, Listed, Method, Model, Options, Outcome, PendingFile,
+    SaliencyType,
 };
+
+use branch::BranchArgs;
 
 /// Adds a saliency map output to vision models in OpenVINO IR.
 ///
@@ -45,76 +50,20 @@ struct Args {
     #[arg(long, conflicts_with_all = ["dump", "list_targets"])]
     remove: bool,
 
-    /// What the model does; auto decides from its outputs, and the report says why
-    #[arg(long, value_enum, default_value_t = TaskArg::Auto, help_heading = "Branch")]
-    task: TaskArg,
+    #[command(flatten)]
+    branch: BranchArgs,
 
     /// Saliency method; auto is classprobabilitymap for detectors; else vitreciprocam where a class token is read behind the last attention, else reciprocam
     #[arg(long, value_enum, default_value_t = MethodArg::Auto, help_heading = "Branch")]
     method: MethodArg,
 
-    /// Output to explain, by tensor or layer name, where the model has several
-    #[arg(long, value_name = "NAME", help_heading = "Branch")]
-    output: Option<String>,
-
-    /// Layer (or tensor) whose positions are masked, instead of the one that is found; for detectors the class map
-    /// of a scale, repeated for each
-    #[arg(long, value_name = "NAME", help_heading = "Branch")]
-    target_layer: Vec<String>,
-
-    /// Detectors: anchors of each --target-layer, separated by commas
-    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "target_layer", value_parser = parse_count, help_heading = "Branch")]
-    num_anchors: Option<Vec<usize>>,
-
-    /// Detectors: height and width of the maps
-    #[arg(long, value_name = "HxW", default_value = "23x23", value_parser = parse_extents, help_heading = "Branch")]
-    saliency_size: (usize, usize),
-
-    /// vitreciprocam: mask the input of the K-th attention block from the end
-    #[arg(
-        long,
-        value_name = "K",
-        default_value_t = 1,
-        conflicts_with = "target_layer",
-        help_heading = "Branch"
-    )]
-    block: usize,
-
-    /// vitreciprocam: what a mask keeps, the 3x3 positions around one with Gaussian weights or that one alone
-    #[arg(long, value_enum, default_value_t = MaskArg::Gaussian, help_heading = "Branch")]
-    mask: MaskArg,
-
-    /// vitreciprocam: blank class tokens (and registers) like everything else
-    #[arg(long, help_heading = "Branch")]
-    no_class_token: bool,
-
     /// Classes that get a map: all, topK (such as top5, the best of each image), or indices (281,282)
     #[arg(long, value_name = "all|topK|LIST", default_value = "all", value_parser = parse_targets, help_heading = "Branch")]
     targets: Classes,
 
-    /// Leave the scores as they are instead of scaling each map to 0..255 (needs --saliency-type f32)
-    #[arg(long, help_heading = "Branch")]
-    no_scaling: bool,
-
-    /// Element type of the map
-    #[arg(long, value_enum, default_value_t = TypeArg::U8, help_heading = "Branch")]
-    saliency_type: TypeArg,
-
-    /// Name of the new output
-    #[arg(long, value_name = "NAME", default_value = "saliency_map", help_heading = "Branch")]
-    output_name: String,
-
     /// Also add the output feature_vector [N,C]: the target's mean over positions
     #[arg(long, help_heading = "Branch")]
     feature_vector: bool,
-
-    /// How the head is evaluated: auto takes the cheapest form that each operation allows
-    #[arg(long, value_enum, default_value_t = LoweringArg::Auto, help_heading = "Branch")]
-    lowering: LoweringArg,
-
-    /// Most memory that copies of activations may take, where copies are needed
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size, help_heading = "Branch")]
-    memory_budget: u64,
 
     /// Do everything but write
     #[arg(long, help_heading = "Reports")]
@@ -137,37 +86,12 @@ const AFTER_HELP: &str = "Exit status: 0 done (also where the model has the outp
 1 no method fits the model, 2 bad input or options.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum TaskArg {
-    Auto,
-    Classification,
-    Detection,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum MethodArg {
     Auto,
     Reciprocam,
     Vitreciprocam,
     Activationmap,
     Classprobabilitymap,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum MaskArg {
-    Gaussian,
-    Single,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum TypeArg {
-    U8,
-    F32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LoweringArg {
-    Auto,
-    Dense,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -191,39 +115,6 @@ fn parse_targets(text: &str) -> Result<Classes, String> {
     list.map(Classes::Listed).map_err(|_| wrong())
 }
 
-fn parse_count(text: &str) -> Result<usize, String> {
-    match text.trim().parse() {
-        Ok(count @ 1..) => Ok(count),
-        _ => Err("give a number of 1 or more".to_owned()),
-    }
-}
-
-/// More than any picture has, and few enough that a product is no problem.
-const MOST_PIXELS: usize = 1 << 14;
-
-fn parse_extents(text: &str) -> Result<(usize, usize), String> {
-    let extent = |text: &str| text.trim().parse().ok().filter(|size| (1..=MOST_PIXELS).contains(size));
-    let sides = text.split_once('x').and_then(|(height, width)| extent(height).zip(extent(width)));
-    sides.ok_or_else(|| format!("give height and width, such as 23x23, of {MOST_PIXELS} or less each"))
-}
-
-fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || "give a number of bytes, with KiB, MiB or GiB after it if you like".to_owned();
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let number: f64 = text[..digits].parse().map_err(|_| wrong())?;
-    let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
-        _ => return Err(wrong()),
-    };
-    let bytes = number * 2f64.powi(unit);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    if bytes.is_finite() && bytes < 2f64.powi(63) { Ok(bytes as u64) } else { Err(wrong()) }
-}
-
 impl Args {
     fn options(&self) -> Options {
         Options {
@@ -234,34 +125,9 @@ impl Args {
                 MethodArg::Activationmap => Some(Method::ActivationMap),
                 MethodArg::Classprobabilitymap => Some(Method::ClassProbabilityMap),
             },
-            task: match self.task {
-                TaskArg::Auto => None,
-                TaskArg::Classification => Some(Task::Classification),
-                TaskArg::Detection => Some(Task::Detection),
-            },
-            output: self.output.clone(),
-            target_layers: self.target_layer.clone(),
-            anchors: self.num_anchors.clone(),
-            saliency_size: self.saliency_size,
-            block: self.block,
-            kernel: match self.mask {
-                MaskArg::Gaussian => Kernel::Gaussian,
-                MaskArg::Single => Kernel::Single,
-            },
-            class_token: !self.no_class_token,
             classes: self.targets.clone(),
-            scaling: !self.no_scaling,
-            saliency_type: match self.saliency_type {
-                TypeArg::U8 => SaliencyType::U8,
-                TypeArg::F32 => SaliencyType::F32,
-            },
-            output_name: self.output_name.clone(),
             feature_vector: self.feature_vector,
-            strategy: match self.lowering {
-                LoweringArg::Auto => Strategy::Auto,
-                LoweringArg::Dense => Strategy::Dense,
-            },
-            memory_budget: self.memory_budget,
+            ..self.branch.options(SaliencyType::U8)
         }
     }
 
@@ -293,7 +159,7 @@ impl Args {
         if self.writes() && self.output_file.is_none() && self.out_dir.is_none() {
             bail!("say where to write with -o OUT.xml or --out-dir DIR, or use --dry-run");
         }
-        if self.output_name.is_empty() {
+        if self.branch.output_name.is_empty() {
             bail!("--output-name must not be empty");
         }
         if let Some(folder) = &self.out_dir {

@@ -35,7 +35,8 @@ pub enum Method {
 
 impl Method {
     /// All methods.
-    pub const ALL: [Self; 3] = [Self::ReciproCam, Self::VitReciproCam, Self::ActivationMap];
+    pub const ALL: [Self; 4] =
+        [Self::ReciproCam, Self::VitReciproCam, Self::ActivationMap, Self::ClassProbabilityMap];
 
     /// The method of that name.
     pub fn named(name: &str) -> Option<Self> {

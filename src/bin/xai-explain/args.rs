@@ -11,7 +11,9 @@ use xai_insert::explain::{
     Resize, RiseOptions, Targets,
 };
 use xai_insert::runtime::RuntimeOptions;
-use xai_insert::{Kernel, Method, Options, SALIENCY_MAP, SaliencyType, Strategy};
+use xai_insert::{Method, Options, SaliencyType};
+
+use super::branch::BranchArgs;
 
 /// Shows what a vision model looked at: from photos to pictures.
 ///
@@ -79,10 +81,6 @@ pub(crate) struct Args {
     /// Class names, one on each line, in place of those in the model's model_info
     #[arg(long, value_name = "FILE", help_heading = "Scores")]
     labels: Option<PathBuf>,
-
-    /// Output to explain, by name, where the model has several
-    #[arg(long, value_name = "NAME", help_heading = "Scores")]
-    output: Option<String>,
 
     /// What turns the output into scores; auto: nothing where the graph ends in softmax or sigmoid, else softmax
     #[arg(long, value_enum, default_value_t = ActivationArg::Auto, help_heading = "Scores")]
@@ -170,47 +168,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "ascii", help_heading = "Reports")]
     pub(crate) json: bool,
 
-    /// Layer (or tensor) whose positions are masked, instead of the one that is found
-    #[arg(long, value_name = "NAME", help_heading = "Branch (as in xai-insert)")]
-    target_layer: Option<String>,
-
-    /// vitreciprocam: mask the input of the K-th attention block from the end
-    #[arg(
-        long,
-        value_name = "K",
-        default_value_t = 1,
-        conflicts_with = "target_layer",
-        help_heading = "Branch (as in xai-insert)"
-    )]
-    block: usize,
-
-    /// vitreciprocam: what a mask keeps
-    #[arg(long, value_enum, default_value_t = MaskArg::Gaussian, help_heading = "Branch (as in xai-insert)")]
-    mask: MaskArg,
-
-    /// vitreciprocam: blank class tokens like everything else
-    #[arg(long, help_heading = "Branch (as in xai-insert)")]
-    no_class_token: bool,
-
-    /// Leave maps as they are instead of scaling each to 0..255
-    #[arg(long, help_heading = "Branch (as in xai-insert)")]
-    no_scaling: bool,
-
-    /// Element type of the map
-    #[arg(long, value_enum, default_value_t = TypeArg::F32, help_heading = "Branch (as in xai-insert)")]
-    saliency_type: TypeArg,
-
-    /// Name of the map's output; a model that has it is used as it is
-    #[arg(long, value_name = "NAME", default_value = SALIENCY_MAP, help_heading = "Branch (as in xai-insert)")]
-    output_name: String,
-
-    /// How the head is evaluated
-    #[arg(long, value_enum, default_value_t = LoweringArg::Auto, help_heading = "Branch (as in xai-insert)")]
-    lowering: LoweringArg,
-
-    /// Most memory that copies of activations may take, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 2 << 30, help_heading = "Branch (as in xai-insert)")]
-    memory_budget: u64,
+    #[command(flatten)]
+    branch: BranchArgs,
 
     /// Device to run on, as OpenVINO names it
     #[arg(long, default_value = "CPU", help_heading = "Runtime")]
@@ -245,9 +204,6 @@ values!(ModeArg: Auto, WhiteBox, BlackBox => Mode);
 values!(EffortArg: Speed, Balance, Quality => Effort);
 values!(PresetArg: Imagenet, None => Preset);
 values!(ColoursArg: Viridis, Cividis, Turbo, Jet => Colours);
-values!(MaskArg: Gaussian, Single => Kernel);
-values!(TypeArg: U8, F32 => SaliencyType);
-values!(LoweringArg: Auto, Dense => Strategy);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ActivationArg {
@@ -325,20 +281,7 @@ impl Args {
             weights: self.weights.clone(),
             // Whoever names a method wants that one.
             mode: if method.is_some() { Mode::WhiteBox } else { mode },
-            branch: Options {
-                method,
-                output: self.output.clone(),
-                target_layer: self.target_layer.clone(),
-                block: self.block,
-                kernel: self.mask.into(),
-                class_token: !self.no_class_token,
-                scaling: !self.no_scaling,
-                saliency_type: self.saliency_type.into(),
-                output_name: self.output_name.clone(),
-                strategy: self.lowering.into(),
-                memory_budget: self.memory_budget,
-                ..Options::default()
-            },
+            branch: Options { method, ..self.branch.options(SaliencyType::F32) },
             black_box,
             effort: self.effort.into(),
             rise: RiseOptions {

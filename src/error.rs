@@ -70,6 +70,10 @@ pub enum Error {
     /// The OpenVINO runtime is missing or refused something.
     #[error("{0}")]
     Runtime(String),
+
+    /// Whoever waited asked to stop.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 /// A layer of the IR, for messages.

@@ -209,60 +209,84 @@ impl Lowering<'_, '_> {
         let (prefix, kept) = (self.prefix(outlet), self.kept_tokens()?);
         let hint = format!("{}/distinct", self.node(outlet).name);
         let k = self.k();
-        // Tokens that the masks keep: [N, .., K, kept, ..].
-        let above = self.above_rest(outlet);
+        let (samples, groups) = self.batch_and_groups(outlet)?;
+        // Tokens that the masks keep, [N, K, kept, ..]; all others are zero above the rest.
         let places: Vec<i64> = kept.places.iter().map(|place| index(place + prefix)).collect();
         let places = self.patch.integers("distinct/places", &places);
         let grid = [k.clone(), Size::Fixed(kept.each)];
         let places = self.patch.reshape("distinct/places", places, &grid);
-        let rank = self.patch.fact(outlet).rank() + 1;
-        let mut shape: Shape = vec![Dim::Fixed(1); rank - axis];
+        let above = self.above_rest(outlet);
+        let above = self.tokens_first(&hint, above, axis, &samples, &groups);
+        let mut shape: Shape = vec![Dim::Fixed(1); self.patch.fact(above).rank()];
         (shape[0], shape[1]) = (k.dim(), Dim::Fixed(kept.each));
         let weights = self.patch.floats("distinct/weights", Fact::new(element, shape), &kept.weights);
         let near = self.weighed(&hint, outlet, weights, |this, value| {
             let above = this.less_rest(outlet, value);
-            this.patch.gather(&hint, above, places, axis)
+            let above = this.tokens_first(&hint, above, axis, &samples, &groups);
+            this.patch.gather(&hint, above, places, 1)
         });
-        // All others are zero above the rest.
         let mut sizes = self.patch.sizes(near);
-        if let first @ Size::Of(..) = &mut sizes[0] {
-            let (samples, groups) = self.batch_and_groups(outlet)?;
-            *first = Size::product([samples, groups]);
-        }
-        sizes[axis + 1] = Size::Fixed(1);
+        (sizes[0], sizes[2]) = (samples.clone(), Size::Fixed(1));
         let zero = self.patch.float("zero", element, 0.0);
         let far = self.patch.broadcast_to(&hint, zero, &sizes);
         let mut parts = vec![near, far];
         if prefix > 0 {
-            sizes[axis + 1] = Size::Fixed(prefix);
+            sizes[2] = Size::Fixed(prefix);
             let tokens = if self.mask.class_token {
-                let tokens = self.patch.slice(&hint, above, axis, 0, Some(prefix));
-                self.patch.unsqueeze(&hint, tokens, &[axis])
+                let tokens = self.patch.slice(&hint, above, 1, 0, Some(prefix));
+                self.patch.unsqueeze(&hint, tokens, &[1])
             } else {
                 zero
             };
             parts.insert(0, self.patch.broadcast_to(&hint, tokens, &sizes));
         }
-        let mut rows = self.patch.concat(&hint, &parts, axis + 1);
+        let mut rows = self.patch.concat(&hint, &parts, 2);
         if let Rest::Value(_) = rest {
             let (rest, _) = self.full_rest(outlet)?;
-            let rest = self.patch.unsqueeze(&hint, rest, &[axis]);
+            let rest = self.tokens_first(&hint, rest, axis, &samples, &groups);
+            let rest = self.patch.unsqueeze(&hint, rest, &[1]);
             rows = self.patch.binary(&hint, "Add", rows, rest);
         }
-        // The masks go beside the batch, outside of what shares its axis.
-        let (samples, groups) = self.batch_and_groups(outlet)?;
-        let (mut rows, mut rank, mut masks) = (rows, rank, axis);
-        if groups != Size::Fixed(1) {
-            let mut sizes = self.patch.sizes(rows);
-            sizes.splice(..1, [samples, groups]);
-            rows = self.patch.reshape(&hint, rows, &sizes);
-            (rank, masks) = (rank + 1, axis + 1);
-        }
-        let order: Vec<usize> = [0, masks].into_iter().chain((1..rank).filter(|i| *i != masks)).collect();
+        // [N, K, rows, g, ..] to [N·K, rows, g, ..], the tokens back to their axis, and g to the batch's.
+        let mut sizes = self.patch.sizes(rows);
+        sizes.splice(..2, [Size::product([samples, k])]);
+        let rows = self.patch.reshape(&hint, rows, &sizes);
+        let back = if groups == Size::Fixed(1) { axis } else { axis + 1 };
+        let order: Vec<usize> =
+            std::iter::once(0).chain(2..=back).chain([1]).chain(back + 1..sizes.len()).collect();
         let rows = self.patch.transpose(&hint, rows, &order);
         let sizes = self.distinct_sizes(outlet, &[axis])?;
         let rows = self.patch.reshape(&hint, rows, &sizes);
         Ok(Distinct { outlet: rows, axes: vec![axis] })
+    }
+
+    /// `[N·g, .., tokens, ..]` as `[N, tokens, g, ..]`, without g where that is 1.
+    ///
+    /// With masks and tokens beside the batch, what follows is the usual order of axes: heads move before the tokens
+    /// in a Transpose of four. OpenVINO's CPU plugin (2026.4) gets another order wrong where heads are as many as
+    /// tokens.
+    fn tokens_first(
+        &mut self,
+        hint: &str,
+        value: OutletId,
+        axis: usize,
+        samples: &Size,
+        groups: &Size,
+    ) -> OutletId {
+        let (mut value, mut axis) = (value, axis);
+        if *groups != Size::Fixed(1) {
+            let mut sizes = self.patch.sizes(value);
+            let split = match sizes[0] {
+                Size::Fixed(1) => [Size::Fixed(1), Size::Fixed(1)],
+                _ => [samples.clone(), groups.clone()],
+            };
+            sizes.splice(..1, split);
+            value = self.patch.reshape(hint, value, &sizes);
+            axis += 1;
+        }
+        let rank = self.patch.fact(value).rank();
+        let order: Vec<usize> = [0, axis].into_iter().chain((1..rank).filter(|i| *i != axis)).collect();
+        self.patch.transpose(hint, value, &order)
     }
 
     /// Extents of a value's copies with distinct tokens on `axes`.

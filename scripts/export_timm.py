@@ -5,7 +5,8 @@
 
 Needs: pip install timm openvino xai-insert, and nncf for --int8.
 
-Ends with 1 where verification fails, and with 2 where the model cannot be exported.
+Ends with 1 where verification fails, and with 2 where the model cannot be exported. Transformers in INT8 can fail,
+see docs/int8.md.
 """
 
 import argparse

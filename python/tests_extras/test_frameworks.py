@@ -49,7 +49,7 @@ def export(*arguments):
     [
         ("test_resnet", []),
         ("test_resnet", ["--int8", "--calibration", ROOT / "fixtures/mobilenet_v2"]),
-        ("test_vit", ["--int8", "--calibration-size", 4]),
+        ("test_resnet", ["--int8", "--calibration-size", 4, "--batch", 0]),
         ("test_vit", ["--batch", 0]),
     ],
 )

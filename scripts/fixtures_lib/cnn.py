@@ -3,14 +3,13 @@
 import tempfile
 from pathlib import Path
 
-import nncf
 import openvino as ov
 import torch
 from openvino import Layout, Type
 from openvino.preprocess import PrePostProcessor
 from torch import nn
 
-from .convert import convert_torch, export_torch, name_ports, renumber, save
+from .convert import convert_torch, export_torch, name_ports, save
 from .registry import fixture
 from .torch_tools import prepare, smooth_images
 
@@ -190,17 +189,6 @@ def cnn_onnx(path):
         )
         converted = ov.convert_model(onnx_path)
     save(converted, path)
-
-
-@fixture("PyTorch, NNCF")
-def cnn_int8(path):
-    """INT8 by post-training quantization: FakeQuantize on weights and activations."""
-    model, image = prepared_pooled()
-    converted = name_ports(convert_torch(model, [image]))
-    images = [smooth_images((1, 3, *SIZE), seed).numpy() for seed in range(8)]
-    quantized = nncf.quantize(converted, nncf.Dataset(images), subset_size=len(images))
-    renumber(quantized)
-    save(quantized, path)
 
 
 @fixture("PyTorch")

@@ -4,6 +4,7 @@
 #[path = "shared/branch.rs"]
 mod branch;
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,8 +25,8 @@ use branch::BranchArgs;
 /// Reads model.xml and model.bin, finds the logits and the target layer, appends a branch that computes the
 /// saliency map within the same inference, and writes a new IR: the original outputs as they were, then saliency_map.
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER_HELP, max_term_width = 100)]
-struct Args {
+#[command(name = "xai-insert", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Args {
     /// Models to read (XML; the BIN is looked for beside it)
     #[arg(required = true, value_name = "MODEL.xml")]
     models: Vec<PathBuf>,
@@ -116,7 +117,7 @@ fn parse_targets(text: &str) -> Result<Classes, String> {
 }
 
 impl Args {
-    fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         Options {
             method: match self.method {
                 MethodArg::Auto => None,
@@ -149,7 +150,7 @@ impl Args {
         Ok(Some(Destination::new(&path, &[input, weights], self.overwrite)?))
     }
 
-    fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         if self.models.len() > 1 && self.output_file.is_some() {
             bail!("-o names one file, but {} models are given; use --out-dir", self.models.len());
         }
@@ -181,10 +182,18 @@ impl Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    match run(&args) {
-        Ok(status) => ExitCode::from(status),
-        Err(error) => ExitCode::from(complain(&error)),
+    ExitCode::from(command(std::env::args_os()))
+}
+
+/// Runs the command on its name and arguments; returns the exit status.
+pub(crate) fn command(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    match Args::try_parse_from(arguments) {
+        Ok(args) => run(&args).unwrap_or_else(|error| complain(&error)),
+        Err(error) => {
+            // There is nowhere left to complain where standard error is closed.
+            let _ = error.print();
+            u8::try_from(error.exit_code()).unwrap_or(2)
+        }
     }
 }
 
@@ -290,6 +299,21 @@ fn print(args: &Args, path: &Path, written: Option<&Path>, insertion: &Insertion
     }
 }
 
+/// A candidate in the report for programs.
+pub(crate) fn row(candidate: &Candidate, taken: bool) -> serde_json::Value {
+    let layout = candidate.layout.as_ref();
+    serde_json::json!({
+        "layer": candidate.layer,
+        "op": candidate.op,
+        "tensor": TensorReport::new(&candidate.fact),
+        "cut": candidate.cut,
+        "taken": taken,
+        "layout": layout.ok().map(ToString::to_string),
+        "class_tokens": layout.map_or(0, |layout| layout.prefix()),
+        "reason": layout.err().map(ToString::to_string),
+    })
+}
+
 /// Rows that `--list-targets` prints at most; the rest is in the report for programs.
 const MOST_ROWS: usize = 12;
 
@@ -309,17 +333,7 @@ fn list_targets(
             Ok(layout) => fitting.push(format!("{line}: {layout}")),
             Err(reason) => others.push(format!("{line}: {reason}")),
         }
-        let layout = candidate.layout.as_ref();
-        rows.push(serde_json::json!({
-            "layer": candidate.layer,
-            "op": candidate.op,
-            "tensor": TensorReport::new(&candidate.fact),
-            "cut": candidate.cut,
-            "taken": taken == Some(i),
-            "layout": layout.ok().map(ToString::to_string),
-            "class_tokens": layout.map_or(0, |layout| layout.prefix()),
-            "reason": layout.err().map(ToString::to_string),
-        }));
+        rows.push(row(candidate, taken == Some(i)));
     }
     if !args.json {
         let mut out = io::stdout().lock();

@@ -3,6 +3,7 @@
 // Documentation of arguments is their help text, where brackets are no links.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,13 +22,13 @@ use xai_insert::verify::{Outcome, Report, ShapeOverride, VerifyOptions, verify};
 /// Exit status: 0 where all is well, 1 where something is wrong, 2 where something could not be
 /// checked.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
-struct Arguments {
+#[command(name = "xai-verify", version, max_term_width = 100)]
+pub(crate) struct Arguments {
     /// The original (.xml)
-    original: PathBuf,
+    pub(crate) original: PathBuf,
 
     /// The model with the saliency branch (.xml)
-    model: PathBuf,
+    pub(crate) model: PathBuf,
 
     /// Run on this image (JPEG or PNG) in place of random inputs
     ///
@@ -70,31 +71,48 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments) {
-        Ok(Outcome::Passed) => ExitCode::SUCCESS,
-        Ok(Outcome::Failed) => ExitCode::from(1),
-        Ok(Outcome::NotChecked) => ExitCode::from(2),
+    ExitCode::from(command(std::env::args_os()))
+}
+
+/// Runs the command on its name and arguments; returns the exit status.
+pub(crate) fn command(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
         Err(error) => {
             // There is nowhere left to complain where standard error is closed.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(2);
+        }
+    };
+    match run(&arguments) {
+        Ok(Outcome::Passed) => 0,
+        Ok(Outcome::Failed) => 1,
+        Ok(Outcome::NotChecked) => 2,
+        Err(error) => {
             let _ = writeln!(io::stderr(), "xai-verify: {error:#}");
-            ExitCode::from(2)
+            2
         }
     }
 }
 
+impl Arguments {
+    pub(crate) fn options(&self) -> anyhow::Result<VerifyOptions> {
+        let shapes = self.shape.as_deref().map(ShapeOverride::parse_list).transpose()?;
+        Ok(VerifyOptions {
+            runtime: RuntimeOptions { library: self.openvino_lib.clone(), device: self.device.clone() },
+            weights: self.weights.clone(),
+            image: self.image.clone(),
+            samples: usize::try_from(self.samples)?,
+            seed: self.seed,
+            shapes: shapes.unwrap_or_default(),
+            bench: self.bench,
+            ..VerifyOptions::default()
+        })
+    }
+}
+
 fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let shapes = arguments.shape.as_deref().map(ShapeOverride::parse_list).transpose()?;
-    let options = VerifyOptions {
-        runtime: RuntimeOptions { library: arguments.openvino_lib.clone(), device: arguments.device.clone() },
-        weights: arguments.weights.clone(),
-        image: arguments.image.clone(),
-        samples: usize::try_from(arguments.samples)?,
-        seed: arguments.seed,
-        shapes: shapes.unwrap_or_default(),
-        bench: arguments.bench,
-    };
-    let report = verify(&arguments.original, &arguments.model, &options)?;
+    let report = verify(&arguments.original, &arguments.model, &arguments.options()?)?;
     match print(&report, arguments.json) {
         // Whoever reads the output has read enough.
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}

@@ -504,7 +504,15 @@ impl Lowering<'_, '_> {
             return Err("its tokens are on other axes".to_owned());
         }
         let counts = self.log_counts(self.prefix(keys))?;
-        let bias = self.beside_rows("distinct/log_counts", keys, &counts, rank - 1)?;
+        let mut bias = self.beside_rows("distinct/log_counts", keys, &counts, rank - 1)?;
+        // OpenVINO 2023.3 does not broadcast a mask over queries.
+        if let Some(rows @ 2..) = self.patch.fact(q.outlet).shape[rank - 2].fixed() {
+            let mut shape = vec![Dim::Fixed(1); rank];
+            shape[rank - 2] = Dim::Fixed(rows);
+            let fact = Fact::new(self.patch.fact(bias).element, shape);
+            let zeros = self.patch.floats("distinct/every_query", fact, &vec![0.0; rows]);
+            bias = self.patch.binary("distinct/log_counts", "Add", bias, zeros);
+        }
         let mut inputs = vec![q.outlet, k.outlet, v.outlet, bias];
         inputs.extend(parameters.get(1).map(|scale| self.same(*scale)));
         self.distinct_clone(id, node, inputs, &q.axes)

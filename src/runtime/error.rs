@@ -49,6 +49,10 @@ pub enum RuntimeError {
     /// Something that cannot be handed to OpenVINO as it is.
     #[error("{0}")]
     Argument(String),
+
+    /// Whoever waited asked to stop.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl RuntimeError {
@@ -61,7 +65,10 @@ impl RuntimeError {
 
 impl From<RuntimeError> for crate::Error {
     fn from(error: RuntimeError) -> Self {
-        crate::Error::Runtime(error.to_string())
+        match error {
+            RuntimeError::Interrupted => crate::Error::Interrupted,
+            error => crate::Error::Runtime(error.to_string()),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod error;
 mod find;
+mod interrupt;
 mod network;
 mod pool;
 mod tensor;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use openvino::{CompiledModel, Core, DeviceType, InferRequest, InferenceErrorKind, RwPropertyKey};
 
 pub use error::RuntimeError;
+pub use interrupt::Interrupt;
 pub use network::{Network, Port, Source};
 pub use pool::{Hint, Pool};
 pub use tensor::Tensor;
@@ -45,11 +47,12 @@ pub struct Runtime {
     device: String,
     version: String,
     library: PathBuf,
+    interrupt: Interrupt,
 }
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { device, version, library, core: _ } = self;
+        let Self { device, version, library, core: _, interrupt: _ } = self;
         f.debug_struct("Runtime")
             .field("device", device)
             .field("version", version)
@@ -81,7 +84,12 @@ impl Runtime {
             // time with a message of its own.
             let _ = core.set_property(&DeviceType::from(device.as_str()), &key, value);
         }
-        Ok(Self { core, device, version, library })
+        Ok(Self { core, device, version, library, interrupt: Interrupt::default() })
+    }
+
+    /// Lets models that are compiled from now on refuse to run once `interrupt` is set.
+    pub fn heed(&mut self, interrupt: &Interrupt) {
+        self.interrupt = interrupt.clone();
     }
 
     /// Build number of the runtime (`2026.4.1-…`).
@@ -126,7 +134,8 @@ impl Runtime {
         };
         let inputs = count(compiled.get_input_size())?;
         let outputs = count(compiled.get_output_size())?;
-        Ok(Session { request, compiled, name: path.to_string(), inputs, outputs })
+        let interrupt = self.interrupt.clone();
+        Ok(Session { request, compiled, name: path.to_string(), inputs, outputs, interrupt })
     }
 }
 
@@ -138,11 +147,12 @@ pub struct Session {
     name: String,
     inputs: usize,
     outputs: usize,
+    interrupt: Interrupt,
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, inputs, outputs, request: _, compiled: _ } = self;
+        let Self { name, inputs, outputs, request: _, compiled: _, interrupt: _ } = self;
         f.debug_struct("Session")
             .field("name", name)
             .field("inputs", inputs)
@@ -227,8 +237,11 @@ impl Session {
     /// Runs the model on the inputs that are set.
     ///
     /// # Errors
-    /// [`RuntimeError::Call`] with OpenVINO's reason.
+    /// [`RuntimeError::Call`] with OpenVINO's reason, [`RuntimeError::Interrupted`] where that was asked for.
     pub fn infer(&mut self) -> Result<(), RuntimeError> {
+        if self.interrupt.is_set() {
+            return Err(RuntimeError::Interrupted);
+        }
         self.request.infer().map_err(RuntimeError::call(format!("run {}", self.name)))
     }
 

@@ -37,7 +37,7 @@ use crate::Model;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::ir::Document;
-use crate::runtime::{Runtime, RuntimeError, RuntimeOptions, Session, Tensor};
+use crate::runtime::{Interrupt, Runtime, RuntimeError, RuntimeOptions, Session, Tensor};
 use record::{Definition, Record};
 use reference::Reference;
 use samples::Samples;
@@ -60,6 +60,8 @@ pub struct VerifyOptions {
     pub shapes: Vec<ShapeOverride>,
     /// Whether to measure latency.
     pub bench: bool,
+    /// Stops the checks before the next inference.
+    pub interrupt: Interrupt,
 }
 
 impl Default for VerifyOptions {
@@ -72,6 +74,7 @@ impl Default for VerifyOptions {
             seed: 0,
             shapes: Vec::new(),
             bench: false,
+            interrupt: Interrupt::default(),
         }
     }
 }
@@ -81,7 +84,7 @@ impl Default for VerifyOptions {
 /// # Errors
 /// Where the checks cannot begin: a file that cannot be read, an original that is no IR, a model
 /// without a record of its branch, options that contradict the model. What the checks find is in
-/// the report, also that there is no runtime.
+/// the report, also that there is no runtime. [`Error::Interrupted`] where that was asked for.
 pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<Report> {
     let old = Model::read(original, options.weights.as_deref())?;
     let weights = model.with_extension("bin");
@@ -102,13 +105,18 @@ pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<
     let samples = samples(&old, &inputs, options)?;
     report.cost = options.bench.then(|| Check::not_checked("the models were not run"));
     match Runtime::load(&options.runtime) {
-        Ok(runtime) => {
+        Ok(mut runtime) => {
+            runtime.heed(&options.interrupt);
             report.inputs = inputs.iter().map(|input| describe_input(input, options)).collect();
             report.samples = samples.len();
             let pair = Pair { old: &old, new: &new, new_weights: &weights, record: &record };
             pair.run(runtime, &samples, options, &mut report)?;
         }
         Err(e) => not_run(&mut report, &e),
+    }
+    // Checks take what stops a run for a reason that they could not be done.
+    if options.interrupt.is_set() {
+        return Err(Error::Interrupted);
     }
     report.sum_up();
     Ok(report)
@@ -172,7 +180,10 @@ fn not_run(report: &mut Report, error: &RuntimeError) {
 fn samples(old: &Model, inputs: &[Input], options: &VerifyOptions) -> Result<Vec<Vec<Tensor>>> {
     let mut random = Samples::new(options.seed);
     let Some(image) = &options.image else {
-        let one = |_| inputs.iter().map(|input| random.next(input)).collect();
+        let one = |_| match options.interrupt.is_set() {
+            true => Err(Error::Interrupted),
+            false => inputs.iter().map(|input| random.next(input)).collect(),
+        };
         return (0..options.samples.max(1)).map(one).collect();
     };
     if inputs.iter().all(|input| input.image.is_none()) {

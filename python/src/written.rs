@@ -1,0 +1,158 @@
+//! Insertion, and models that are ready to be written.
+
+use std::path::{Path, PathBuf};
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use serde_json::{Value, json};
+use xai_insert::{Destination, Listed, Model, Outcome, PendingFile};
+
+use crate::commands::{insert_options, row};
+use crate::errors::library;
+use crate::interruptible::interruptible;
+
+/// A new IR in memory: XML, and what the BIN consists of.
+#[pyclass(frozen, module = "xai_insert._native")]
+#[derive(Debug)]
+pub(crate) struct Written {
+    xml: Vec<u8>,
+    /// BIN of the model that was read; its start is the start of the new one.
+    source: PathBuf,
+    prefix: u64,
+    tail: Vec<u8>,
+    /// The XML that was read.
+    original: PathBuf,
+    /// Report for programs, as JSON.
+    #[pyo3(get)]
+    report: String,
+    /// Report for people.
+    #[pyo3(get)]
+    text: String,
+    /// The added graph, as text and for Graphviz.
+    #[pyo3(get)]
+    dump: (String, String),
+}
+
+#[pymethods]
+impl Written {
+    /// The new XML.
+    fn xml<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.xml)
+    }
+
+    /// The new BIN.
+    fn bin<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = py.detach(|| self.assemble()).map_err(library)?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// Writes the XML, and the BIN beside it; both or neither.
+    #[pyo3(signature = (path, overwrite, source=None))]
+    fn write(&self, py: Python<'_>, path: PathBuf, overwrite: bool, source: Option<Vec<u8>>) -> PyResult<()> {
+        let write = || {
+            let inputs: [&Path; 2] = [&self.original, &self.source];
+            let destination = Destination::new(&path, &inputs, overwrite)?;
+            let bin = match &source {
+                Some(bytes) => PendingFile { source: None, prefix: 0, tail: bytes },
+                None => PendingFile { source: Some(&self.source), prefix: self.prefix, tail: &self.tail },
+            };
+            destination.write(&self.xml, bin)
+        };
+        py.detach(write).map_err(library)
+    }
+}
+
+impl Written {
+    fn assemble(&self) -> xai_insert::Result<Vec<u8>> {
+        let failed = |error| xai_insert::Error::io("read the weights", &self.source, error);
+        let mut bytes =
+            if self.prefix == 0 { Vec::new() } else { std::fs::read(&self.source).map_err(failed)? };
+        let Some(rest) = usize::try_from(self.prefix).ok().filter(|prefix| *prefix <= bytes.len()) else {
+            return Err(failed(std::io::ErrorKind::UnexpectedEof.into()));
+        };
+        bytes.truncate(rest);
+        bytes.extend_from_slice(&self.tail);
+        Ok(bytes)
+    }
+}
+
+/// Inserts a branch into the IR at `path`, in memory.
+///
+/// `options` are those of `xai-insert`. `None` where the model has such an output already.
+#[pyfunction]
+#[pyo3(signature = (path, weights, options))]
+pub(crate) fn insert(
+    py: Python<'_>,
+    path: PathBuf,
+    weights: Option<PathBuf>,
+    options: Vec<String>,
+) -> PyResult<Option<Written>> {
+    let options = insert_options(options)?;
+    let work = || {
+        let model = Model::read(&path, weights.as_deref())?;
+        let insertion = match xai_insert::insert(&model, &options)? {
+            Outcome::AlreadyThere { .. } => return Ok(None),
+            Outcome::Inserted(insertion) => insertion,
+        };
+        let report = serde_json::to_value(insertion.report())
+            .map_err(|error| xai_insert::Error::Internal(error.to_string()))?;
+        Ok(Some(Written {
+            xml: insertion.xml().to_vec(),
+            source: model.weights().path().to_path_buf(),
+            prefix: model.weights().len() as u64,
+            tail: insertion.bin_tail().to_vec(),
+            original: path.clone(),
+            report: report.to_string(),
+            text: insertion.report().to_string(),
+            dump: (insertion.dump().text().to_string(), insertion.dump().dot().to_string()),
+        }))
+    };
+    // A branch is built in a fraction of a second; what an interrupt saves is the writing.
+    interruptible(py, || {}, work)?.map_err(library)
+}
+
+/// Takes the branch out of the IR at `path`, in memory.
+#[pyfunction]
+#[pyo3(signature = (path, weights=None))]
+pub(crate) fn remove(py: Python<'_>, path: PathBuf, weights: Option<PathBuf>) -> PyResult<Written> {
+    let work = || {
+        let model = Model::read(&path, weights.as_deref())?;
+        let (xml, prefix) = xai_insert::remove(&model)?;
+        let report = json!({ "status": "removed", "bin_bytes": prefix });
+        let source = model.weights().path().to_path_buf();
+        Ok(Written {
+            xml,
+            source,
+            prefix,
+            tail: Vec::new(),
+            original: path.clone(),
+            report: report.to_string(),
+            text: "branch removed".to_owned(),
+            dump: (String::new(), String::new()),
+        })
+    };
+    py.detach(work).map_err(library)
+}
+
+/// Values that could be the target, as JSON; the fields are those of `xai-insert --list-targets --json`.
+#[pyfunction]
+#[pyo3(signature = (path, weights, options))]
+pub(crate) fn list_targets(
+    py: Python<'_>,
+    path: PathBuf,
+    weights: Option<PathBuf>,
+    options: Vec<String>,
+) -> PyResult<String> {
+    let options = insert_options(options)?;
+    let work = || {
+        let model = Model::read(&path, weights.as_deref())?;
+        let rows: Vec<Value> = match xai_insert::list_targets(&model, &options)? {
+            Listed::Targets(candidates, taken) => {
+                candidates.iter().enumerate().map(|(i, candidate)| row(candidate, taken == Some(i))).collect()
+            }
+            Listed::Heads(heads) => heads.iter().map(|head| serde_json::json!(head)).collect(),
+        };
+        Ok(Value::Array(rows).to_string())
+    };
+    py.detach(work).map_err(library)
+}

@@ -1,0 +1,58 @@
+"""What the wheel brings: commands, types, metadata."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import xai_insert
+from conftest import ROOT, command, small
+
+
+@pytest.mark.parametrize("name", ["xai-insert", "xai-verify"])
+def test_commands_are_there(name):
+    version = command(name, "--version")
+    assert (version.returncode, version.stdout) == (0, f"{name} {xai_insert.__version__}\n")
+    assert f"Usage: {name} " in command(name, "--help").stdout
+    wrong = command(name, "--no-such-option")
+    assert wrong.returncode == 2 and "--no-such-option" in wrong.stderr
+
+
+def test_exit_status_of_commands(tmp_path):
+    assert command("xai-insert", small("segmentation"), "--dry-run").returncode == 1
+    assert command("xai-insert", small("cnn_static"), "-o", tmp_path / "out.xml").returncode == 0
+    assert command("xai-verify", small("cnn_static"), tmp_path / "out.xml").returncode == 0
+
+
+def test_version_is_the_crate_s():
+    crate = re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
+    assert xai_insert.__version__ == importlib.metadata.version("xai-insert") == crate
+
+
+def test_numpy_is_all_that_is_needed():
+    needed = [line for line in importlib.metadata.requires("xai-insert") if "extra ==" not in line]
+    assert len(needed) == 1 and needed[0].startswith("numpy")
+
+
+def test_types_are_shipped():
+    """The package is installed, not found in the sources, and what it exports is annotated."""
+    folder = Path(xai_insert.__file__).parent
+    assert ROOT / "python" not in folder.parents
+    assert (folder / "py.typed").exists() and (folder / "_native.pyi").exists()
+    for name in xai_insert.__all__:
+        thing = getattr(xai_insert, name)
+        if inspect.isfunction(thing):
+            for parameter in inspect.signature(thing).parameters.values():
+                assert parameter.annotation is not parameter.empty, f"{name}({parameter})"
+
+
+def test_the_stub_lists_what_the_native_part_has():
+    from xai_insert import _native
+
+    stub = (Path(xai_insert.__file__).parent / "_native.pyi").read_text()
+    declared = set(re.findall(r"^(?:def|class) (\w+)|^(__version__)", stub, re.MULTILINE))
+    declared = {name or other for name, other in declared}
+    assert declared == {name for name in dir(_native) if not name.startswith("__")} | {"__version__"}

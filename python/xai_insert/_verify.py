@@ -1,0 +1,78 @@
+"""Checks of models with a branch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from . import _native
+from ._models import openvino_library
+from ._options import flags, values
+from .errors import UsageError
+from .reports import VerificationReport
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    StrPath = str | os.PathLike[str]
+
+
+class VerifyOptions(TypedDict, total=False):
+    """Options of the checks: those of `xai-verify`, by the same names. `xai-verify --help` says what they do."""
+
+    image: StrPath | None
+    samples: int | None
+    seed: int | None
+    shape: str | None
+    device: str
+    openvino_lib: StrPath | None
+    bench: bool
+
+
+def verify(
+    original: StrPath,
+    model: StrPath,
+    *,
+    weights: StrPath | None = None,
+    **options: Unpack[VerifyOptions],
+) -> VerificationReport:
+    """Check the IR `model`, which was made from the IR `original` by adding a branch.
+
+    Structure: every byte of the original is still there. Outputs: both give the same answers. Saliency: the maps
+    are those of the method's definition. Cost: latency of both, with `bench`.
+
+    The report is true where all was checked and is well. Both are paths: what is checked are bytes. For a model
+    in memory there is `Insertion.verify`.
+    """
+    for path in (original, model):
+        if not isinstance(path, (str, os.PathLike)):
+            message = f"verify compares IR files, and {type(path).__name__} is none; use insert(…).verify()"
+            raise UsageError(message)
+    return verify_files(Path(original), None if weights is None else Path(weights), Path(model), **options)
+
+
+def verify_files(
+    original: Path,
+    weights: Path | None,
+    model: Path,
+    *,
+    image: Any = None,
+    samples: int | None = None,
+    seed: int | None = None,
+    shape: str | None = None,
+    device: str | None = None,
+    openvino_lib: Any = None,
+    bench: bool = False,
+) -> VerificationReport:
+    given = values(
+        image=image,
+        samples=samples,
+        seed=seed,
+        shape=shape,
+        weights=weights,
+        device=device,
+        openvino_lib=openvino_lib or openvino_library(),
+    )
+    arguments = [*given, *flags(bench=bench), "--", str(original), str(model)]
+    return VerificationReport._read(*_native.verify(arguments))

@@ -242,7 +242,8 @@ def test_reports_show_themselves(model):
     insertion = xai_insert.insert(model)
     assert repr(insertion).startswith("<Insertion reciprocam of 'logits' at '")
     assert "saliency_map=u8[1," in repr(insertion.report)
-    assert insertion._repr_html_().startswith("<pre>method   ReciproCAM\n")
+    shown = insertion._repr_html_()
+    assert shown.startswith("<pre>task     classification: ") and "\nmethod   ReciproCAM\n" in shown
     assert "saliency_map" in insertion.dump() and insertion.dump("dot").startswith("digraph")
     with pytest.raises(xai_insert.UsageError, match="svg"):
         insertion.dump("svg")

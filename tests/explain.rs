@@ -228,6 +228,27 @@ fn black_boxes_are_seen_through() {
     }
 }
 
+/// A detector whose boxes are not decoded: a class counts with the largest score of any box, whether its maps come
+/// from a branch or not.
+#[test]
+fn scores_of_boxes_count_as_scores_of_classes() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let photo = Photo::read(&white(folder.path(), 96, 64)).unwrap();
+    for (name, mode) in [("det_ssd", "white-box"), ("det_detr", "black-box")] {
+        let options = ExplainOptions { effort: Effort::Speed, targets: Targets::Top(2), ..plain() };
+        let mut explainer = Explainer::open(&small(name), &options).unwrap();
+        assert_eq!((explainer.settings().mode, explainer.settings().explains.as_str()), (mode, "scores"));
+        let found = explainer.explain(&photo, &Quiet).unwrap();
+        let scores: Vec<f32> = found.targets.iter().map(|target| target.score.unwrap()).collect();
+        assert_eq!(scores.len(), 2, "{name}");
+        assert!(scores[0] >= scores[1] && scores.iter().all(|score| (0.0..=1.0).contains(score)), "{name}");
+        assert!(found.best.len() == 5 && found.best[0].score.to_bits() == scores[0].to_bits(), "{name}");
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_map_with_any_number_of_requests() {
     if !runtime() {

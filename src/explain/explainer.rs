@@ -295,7 +295,7 @@ impl Explainer {
             Seen::Nothing => {
                 let listed = self.listed.as_ref().ok_or_else(|| {
                     Error::Usage(
-                        "the model gives no scores to choose by; name classes with --targets".to_owned(),
+                        "the model gives no scores to choose by; list classes with --targets, by name or index".to_owned(),
                     )
                 })?;
                 listed.iter().map(|class| Chosen { class: Some(*class), score: None, object: None }).collect()

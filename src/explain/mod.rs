@@ -188,7 +188,9 @@ impl std::fmt::Display for Settings {
                 Some(Activation::Softmax) => "softmax is applied",
                 Some(Activation::Sigmoid) => "sigmoid is applied",
                 Some(Activation::None) => "scores as they are",
-                None => "softmax is applied unless the values are scores already",
+                None => {
+                    "softmax, or sigmoid where boxes have scores, is applied unless the values are scores already"
+                }
             };
             writeln!(f, "explains   {} ({scores})", self.explains)?;
         }

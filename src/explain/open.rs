@@ -6,7 +6,7 @@ use super::black_box::BoxHead;
 use super::engine::Engine;
 use super::names::ClassNames;
 use super::preprocess::{ImageInput, Layout, Preprocessing};
-use super::scores::{Activation, ClassHead, candidates, in_graph};
+use super::scores::{Activation, ClassHead, beside_boxes, candidates, in_graph};
 use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings};
 use crate::analysis::{Labels, Logits};
 use crate::error::{Error, Result};
@@ -304,6 +304,22 @@ fn head(
         (None, Some(name)) => named(name),
         (None, None) => fitting.first().copied(),
     };
+    if found.is_none()
+        && boxes.is_none()
+        && let Some((output, classes)) = beside_boxes(network, explains.or(wanted))
+        && network.outputs().get(output).is_some_and(|port| port.name != *map)
+    {
+        if options.activation == Some(Activation::Softmax) {
+            let message =
+                "--activation softmax: the scores of boxes stand for themselves; give sigmoid or none";
+            return Err(Error::Usage(message.to_owned()));
+        }
+        let name = network.outputs().get(output).map(|port| port.name.clone()).unwrap_or_default();
+        notes.push(format!("'{name}' has scores for each box; a class has the largest of any box"));
+        let activated = model.and_then(|model| in_graph(model, output)).map(|_| Activation::None);
+        let (activation, separate) = (activated, activated.is_some());
+        return Ok(Head::Classes(ClassHead { output, name, classes, activation, separate, per_box: true }));
+    }
     let Some((output, classes)) = found else {
         if let Some(wanted) = wanted.filter(|_| explains.is_none()) {
             let message =
@@ -324,7 +340,7 @@ fn head(
         (None, None) => None,
     };
     let separate = in_graph == Some(Activation::Sigmoid);
-    Ok(Head::Classes(ClassHead { output, name, classes, activation, separate }))
+    Ok(Head::Classes(ClassHead { output, name, classes, activation, separate, per_box: false }))
 }
 
 /// Places of the outputs that can be logits, the likeliest first.

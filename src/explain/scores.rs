@@ -35,6 +35,8 @@ pub(crate) struct ClassHead {
     pub(crate) activation: Option<Activation>,
     /// Whether each class stands for itself.
     pub(crate) separate: bool,
+    /// Whether each box has scores `[N, boxes, classes]`: a class then has the largest of any box.
+    pub(crate) per_box: bool,
 }
 
 /// An activation at the end of the graph, behind operations that only change shape or type.
@@ -66,13 +68,36 @@ pub(crate) fn candidates(network: &Network, batch: usize) -> Vec<(usize, Option<
     network.outputs().iter().enumerate().filter_map(fits).collect()
 }
 
+/// The output `[N, boxes, classes]` beside one of boxes `[N, boxes, 4]`, where there is one such pair; its place and
+/// its number of classes.
+pub(crate) fn beside_boxes(network: &Network, wanted: Option<&str>) -> Option<(usize, Option<usize>)> {
+    let dims = |port: &crate::runtime::Port| match port.shape.as_deref() {
+        Some([_, boxes, last]) if port.element.is_some_and(crate::ir::ElementType::is_float) => {
+            Some((*boxes, *last))
+        }
+        _ => None,
+    };
+    let is_boxes =
+        |(count, last): (Option<usize>, Option<usize>), of: Option<usize>| count == of && last == Some(4);
+    let ports = || network.outputs().iter().enumerate().filter_map(|(i, port)| Some((i, port, dims(port)?)));
+    let mut found = ports().filter(|(index, port, (count, last))| {
+        *last != Some(4)
+            && wanted.is_none_or(|wanted| port.name == wanted)
+            && ports().any(|(other, _, dims)| other != *index && is_boxes(dims, *count))
+    });
+    match (found.next(), found.next()) {
+        (Some((index, _, (_, classes))), None) => Some((index, classes)),
+        _ => None,
+    }
+}
+
 impl ClassHead {
     /// The scores of one image, as the model gives them.
     ///
     /// # Errors
     /// [`Error::Usage`] where they are no numbers.
     pub(crate) fn raw(&self, answer: &Answer<'_>, place: usize) -> Result<Vec<f32>> {
-        let (_, scores) = answer.of(place)?;
+        let (shape, scores) = answer.of(place)?;
         if scores.iter().any(|score| score.is_nan()) {
             let message = format!("the model's scores (output '{}') are not numbers (NaN)", self.name);
             return Err(Error::Usage(message));
@@ -80,7 +105,10 @@ impl ClassHead {
         if scores.is_empty() {
             return Err(Error::Usage(format!("output '{}' holds no scores", self.name)));
         }
-        Ok(scores)
+        match shape.last() {
+            Some(classes) if self.per_box => Ok(largest(&scores, *classes)),
+            _ => Ok(scores),
+        }
     }
 
     /// Looks at the first scores where nothing else says what they are: numbers of 0 to 1 are scores already.
@@ -89,8 +117,13 @@ impl ClassHead {
         if self.activation.is_none() {
             let probabilities = raw.iter().all(|score| (-1e-6..=1.0 + 1e-5).contains(score));
             let one = (raw.iter().sum::<f32>() - 1.0).abs() < 1e-2;
-            self.activation = Some(if probabilities { Activation::None } else { Activation::Softmax });
-            self.separate = probabilities && !one;
+            self.activation = Some(match (probabilities, self.per_box) {
+                (true, _) => Activation::None,
+                // The largest of each class come from different boxes.
+                (false, true) => Activation::Sigmoid,
+                (false, false) => Activation::Softmax,
+            });
+            self.separate = self.per_box || (probabilities && !one);
         }
     }
 
@@ -126,6 +159,15 @@ impl ClassHead {
     }
 }
 
+/// The largest score of each class, of boxes with `classes` scores each.
+fn largest(scores: &[f32], classes: usize) -> Vec<f32> {
+    let mut most = vec![f32::NEG_INFINITY; classes];
+    for of_box in scores.chunks(classes.max(1)) {
+        most.iter_mut().zip(of_box).for_each(|(most, score)| *most = most.max(*score));
+    }
+    most
+}
+
 /// Classes by their scores, the best first; the first of equals comes first.
 pub(crate) fn best_first(scores: &[f32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
@@ -138,7 +180,7 @@ mod tests {
     use super::*;
 
     fn head(activation: Option<Activation>, separate: bool) -> ClassHead {
-        ClassHead { output: 0, name: String::new(), classes: None, activation, separate }
+        ClassHead { output: 0, name: String::new(), classes: None, activation, separate, per_box: false }
     }
 
     #[test]
@@ -162,6 +204,14 @@ mod tests {
             assert_eq!((head.activation, head.separate), (Some(activation), separate), "{raw:?}");
             assert_eq!(head.classes, Some(2));
         }
+    }
+
+    #[test]
+    fn a_class_has_the_largest_score_of_any_box() {
+        assert_eq!(largest(&[0.1, 0.7, 0.2, 0.4, 0.3, 0.9], 3), [0.4, 0.7, 0.9]);
+        let mut head = ClassHead { per_box: true, ..head(None, false) };
+        head.settle(&[-2.0, 3.0]);
+        assert_eq!((head.activation, head.separate), (Some(Activation::Sigmoid), true));
     }
 
     #[test]

@@ -237,7 +237,8 @@ fn scores_of_boxes_count_as_scores_of_classes() {
     }
     let folder = tempfile::tempdir().unwrap();
     let photo = Photo::read(&white(folder.path(), 96, 64)).unwrap();
-    for (name, mode) in [("det_ssd", "white-box"), ("det_detr", "black-box")] {
+    for (name, mode) in [("det_ssd", "white-box"), ("det_detr", "black-box"), ("det_two_stage", "black-box")]
+    {
         let options = ExplainOptions { effort: Effort::Speed, targets: Targets::Top(2), ..plain() };
         let mut explainer = Explainer::open(&small(name), &options).unwrap();
         assert_eq!((explainer.settings().mode, explainer.settings().explains.as_str()), (mode, "scores"));

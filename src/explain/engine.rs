@@ -41,6 +41,19 @@ impl Answer<'_> {
             ))),
         }
     }
+
+    /// As [`Answer::of`], of an output of boxes, which may leave out a batch of 1.
+    ///
+    /// # Errors
+    /// As [`Answer::of`].
+    pub(crate) fn of_boxes(&self, output: usize) -> Result<(Vec<usize>, Vec<f32>)> {
+        match self.tensors.get(output) {
+            Some(tensor) if self.batch == 1 && tensor.shape().len() == 2 => {
+                Ok((tensor.shape().to_vec(), tensor.to_array()?.iter().copied().collect()))
+            }
+            _ => self.of(output),
+        }
+    }
 }
 
 impl Engine {

@@ -306,7 +306,7 @@ fn head(
     };
     if found.is_none()
         && boxes.is_none()
-        && let Some((output, classes)) = beside_boxes(network, explains.or(wanted))
+        && let Some((output, classes)) = beside_boxes(network, input.batch, explains.or(wanted))
         && network.outputs().get(output).is_some_and(|port| port.name != *map)
     {
         if options.activation == Some(Activation::Softmax) {

@@ -69,10 +69,17 @@ pub(crate) fn candidates(network: &Network, batch: usize) -> Vec<(usize, Option<
 }
 
 /// The output `[N, boxes, classes]` beside one of boxes `[N, boxes, 4]`, where there is one such pair; its place and
-/// its number of classes.
-pub(crate) fn beside_boxes(network: &Network, wanted: Option<&str>) -> Option<(usize, Option<usize>)> {
+/// its number of classes. A batch of 1 may be left out.
+pub(crate) fn beside_boxes(
+    network: &Network,
+    batch: usize,
+    wanted: Option<&str>,
+) -> Option<(usize, Option<usize>)> {
     let dims = |port: &crate::runtime::Port| match port.shape.as_deref() {
-        Some([_, boxes, last]) if port.element.is_some_and(crate::ir::ElementType::is_float) => {
+        Some([rest @ .., boxes, last])
+            if (rest.len() == 1 || (rest.is_empty() && batch == 1))
+                && port.element.is_some_and(crate::ir::ElementType::is_float) =>
+        {
             Some((*boxes, *last))
         }
         _ => None,
@@ -97,7 +104,7 @@ impl ClassHead {
     /// # Errors
     /// [`Error::Usage`] where they are no numbers.
     pub(crate) fn raw(&self, answer: &Answer<'_>, place: usize) -> Result<Vec<f32>> {
-        let (shape, scores) = answer.of(place)?;
+        let (shape, scores) = if self.per_box { answer.of_boxes(place)? } else { answer.of(place)? };
         if scores.iter().any(|score| score.is_nan()) {
             let message = format!("the model's scores (output '{}') are not numbers (NaN)", self.name);
             return Err(Error::Usage(message));

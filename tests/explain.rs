@@ -16,8 +16,8 @@ use ndarray::Array2;
 use serde_json::Value;
 use tempfile::TempDir;
 use xai_insert::explain::{
-    Activation, BlackBox, Effort, ExplainOptions, Explainer, Photo, PreprocessOptions, Preset, Quiet,
-    Targets, Watch, read_map,
+    Activation, BlackBox, ClassNames, Effort, ExplainOptions, Explainer, Photo, Prepared, PreprocessOptions,
+    Preset, Quiet, ScoreFunction, Targets, Watch, read_map,
 };
 use xai_insert::ir::ElementType;
 use xai_insert::runtime::{Runtime, RuntimeOptions, Tensor};
@@ -465,6 +465,42 @@ fn insertion_and_deletion_are_those_of_the_definition() {
     let parts = [metrics.coherency.unwrap(), 0.75, 1.0 - metrics.average_drop.unwrap()];
     let mean = 3.0 / parts.iter().map(|part| 1.0 / part).sum::<f64>();
     assert!((metrics.adcc.unwrap() - mean).abs() < 1e-6, "{metrics:?}");
+}
+
+/// White images are all ones, and the caller's scores are the model's own: maps are the same.
+#[test]
+fn callers_prepare_images_and_make_scores_themselves() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let photo = Photo::read(&white(folder.path(), 48, 32)).unwrap();
+    let options = ExplainOptions { black_box: Some(BlackBox::Rise), effort: Effort::Speed, ..plain() };
+    let expected = Explainer::open(&model("quarter"), &options).unwrap().explain(&photo, &Quiet).unwrap();
+    let preprocess = PreprocessOptions { by_caller: true, ..PreprocessOptions::default() };
+    let scores = ScoreFunction::new(|outputs| {
+        let &[("scores", scores)] = outputs else { return Err(Error::Usage("other outputs".to_owned())) };
+        Ok(scores.to_array()?.iter().copied().collect())
+    });
+    let options = ExplainOptions { preprocess, score_function: Some(scores), ..options };
+    let mut explainer = Explainer::open(&model("quarter"), &options).unwrap();
+    let ones = Prepared { photo: photo.clone(), shape: vec![1, 3, 32, 48], values: vec![1.0; 3 * 32 * 48] };
+    let found =
+        explainer.explain_prepared(std::slice::from_ref(&ones), &Quiet).unwrap().pop().unwrap().unwrap();
+    assert_eq!(found.targets[0].class, Some(0));
+    assert_eq!(found.targets[0].map, expected.targets[0].map);
+    explainer.aim(Targets::All, ClassNames::new(vec!["bright".to_owned(), "dark".to_owned()])).unwrap();
+    let found =
+        explainer.explain_prepared(std::slice::from_ref(&ones), &Quiet).unwrap().pop().unwrap().unwrap();
+    let labels: Vec<&str> = found.targets.iter().map(|target| &*target.label).collect();
+    assert_eq!(labels, ["bright", "dark"]);
+    // What cannot be is refused, and changes nothing.
+    explainer.aim(Targets::Top(3), ClassNames::default()).unwrap_err();
+    assert_eq!(explainer.names().name(0), "bright");
+    explainer.explain(&photo, &Quiet).unwrap_err();
+    let flat = Prepared { shape: vec![1, 3, 48, 32], ..ones };
+    explainer.explain_prepared(&[flat], &Quiet).unwrap_err();
+    explainer.measure(&found, &found.targets[0], None, &Quiet).unwrap_err();
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The commands themselves: the sources of the binaries, so that `pip` installs what `cargo` does.
+//! Files that several of them share are modules of each, as they are in the binaries.
 
 use std::ffi::OsString;
 
@@ -7,13 +8,18 @@ use pyo3::prelude::*;
 
 use crate::errors::UsageError;
 
+pub(crate) use explain_command::args::Args as ExplainArgs;
 pub(crate) use insert_command::row;
 
-#[allow(dead_code)]
+#[allow(dead_code, clippy::duplicate_mod)]
+#[path = "../../src/bin/xai-explain.rs"]
+mod explain_command;
+
+#[allow(dead_code, clippy::duplicate_mod)]
 #[path = "../../src/bin/xai-insert.rs"]
 mod insert_command;
 
-#[allow(dead_code)]
+#[allow(dead_code, clippy::duplicate_mod)]
 #[path = "../../src/bin/xai-verify.rs"]
 mod verify_command;
 
@@ -22,6 +28,7 @@ mod verify_command;
 pub(crate) fn run_command(py: Python<'_>, arguments: Vec<OsString>) -> PyResult<u8> {
     let name = arguments.first().and_then(|name| name.to_str()).unwrap_or_default();
     match name {
+        "xai-explain" => Ok(py.detach(|| explain_command::command(arguments))),
         "xai-insert" => Ok(py.detach(|| insert_command::command(arguments))),
         "xai-verify" => Ok(py.detach(|| verify_command::command(arguments))),
         _ => Err(UsageError::new_err(format!("there is no command {name:?}"))),
@@ -35,6 +42,15 @@ pub(crate) fn insert_options(arguments: Vec<String>) -> PyResult<xai_insert::Opt
     let parsed = insert_command::Args::try_parse_from(given).map_err(usage)?;
     parsed.check().map_err(crate::errors::anyhow)?;
     Ok(parsed.options())
+}
+
+/// Arguments of `xai-explain`, from all that follows its name but model and photos.
+pub(crate) fn explain_arguments(arguments: Vec<String>) -> PyResult<ExplainArgs> {
+    // Results go back to Python, which for the command's checks is a report.
+    let given = ["xai-explain", "--json", "model", "photo"].map(str::to_owned).into_iter().chain(arguments);
+    let parsed = ExplainArgs::try_parse_from(given).map_err(usage)?;
+    parsed.check().map_err(crate::errors::anyhow)?;
+    Ok(parsed)
 }
 
 /// Arguments of `xai-verify`, from all that follows its name.

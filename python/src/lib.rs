@@ -5,6 +5,7 @@
 
 mod commands;
 mod errors;
+mod explain;
 mod interruptible;
 mod written;
 
@@ -15,6 +16,8 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use super::commands::run_command;
+    #[pymodule_export]
+    use super::explain::{Explained, Explainer, read_labels, read_photo};
     #[pymodule_export]
     use super::written::{Written, insert, list_targets, remove};
 

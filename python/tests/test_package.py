@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import xai_insert
 from conftest import ROOT, command, small
 
 
-@pytest.mark.parametrize("name", ["xai-insert", "xai-verify"])
+@pytest.mark.parametrize("name", ["xai-explain", "xai-insert", "xai-verify"])
 def test_commands_are_there(name):
     version = command(name, "--version")
     assert (version.returncode, version.stdout) == (0, f"{name} {xai_insert.__version__}\n")
@@ -56,3 +58,13 @@ def test_the_stub_lists_what_the_native_part_has():
     declared = set(re.findall(r"^(?:def|class) (\w+)|^(__version__)", stub, re.MULTILINE))
     declared = {name or other for name, other in declared}
     assert declared == {name for name in dir(_native) if not name.startswith("__")} | {"__version__"}
+
+
+def test_the_tutorial_runs(tmp_path):
+    """The steps of `openvino_xai`'s deep dive, which assert what they show."""
+    script = ROOT / "python/examples/deep_dive.py"
+    found = subprocess.run(
+        [sys.executable, script, tmp_path], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert found.returncode == 0, found.stderr
+    assert (tmp_path / "labels/chelsea_EGYPTIAN_CAT_overlay.png").exists()

@@ -5,9 +5,11 @@
     model = xai_insert.insert_xai(model)                             # openvino.Model in, openvino.Model out
     xai_insert.insert_xai("model.xml", output_file="model_xai.xml")  # an IR in, an IR out
     print(xai_insert.verify("model.xml", "model_xai.xml"))
+    xai_insert.explain("model.xml", "photo.jpg").save("out")
 """
 
 from . import errors
+from ._explain import Explainer, ExplainMode, Explanation, ExplainOptions, Outputs, Target, explain
 from ._insert import Insertion, insert, insert_xai, list_targets, remove_xai
 from ._native import __version__
 from ._options import BranchOptions, Method, Task
@@ -27,6 +29,10 @@ from .reports import Check, InsertionReport, Report, VerificationReport
 __all__ = [
     "BranchOptions",
     "Check",
+    "ExplainMode",
+    "ExplainOptions",
+    "Explainer",
+    "Explanation",
     "FileError",
     "Insertion",
     "InsertionReport",
@@ -34,8 +40,10 @@ __all__ = [
     "Method",
     "ModelError",
     "OpenVinoError",
+    "Outputs",
     "RefusedError",
     "Report",
+    "Target",
     "Task",
     "UsageError",
     "VerificationError",
@@ -44,6 +52,7 @@ __all__ = [
     "XaiInsertError",
     "__version__",
     "errors",
+    "explain",
     "insert",
     "insert_xai",
     "list_targets",

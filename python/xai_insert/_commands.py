@@ -18,7 +18,15 @@ def insert() -> int:
     return _run("xai-insert")
 
 
+def explain() -> int:
+    return _with_openvino("xai-explain")
+
+
 def verify() -> int:
+    return _with_openvino("xai-verify")
+
+
+def _with_openvino(name: str) -> int:
     if library := openvino_library():
         os.environ["OPENVINO_LIB"] = library
-    return _run("xai-verify")
+    return _run(name)

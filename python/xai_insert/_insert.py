@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     StrPath = str | os.PathLike[str]
 
-_ALIASES = {"detclassprobabilitymap": "classprobabilitymap"}
-
 
 class Insertion:
     """A model with its branch, in memory."""
@@ -170,9 +168,6 @@ def insert_xai(
     are options of `xai-insert`. `model` is what `insert` takes. With `verify` the result is checked first, and
     `VerificationError` raised where it is not what it should be.
     """
-    if explain_method is not None:
-        name = str(getattr(explain_method, "value", explain_method)).lower()
-        explain_method = _ALIASES.get(name, name)
     insertion = insert(
         model,
         weights=weights,

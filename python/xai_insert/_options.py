@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from .errors import UsageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Task(str, enum.Enum):
@@ -24,13 +27,16 @@ class Method(str, enum.Enum):
     VITRECIPROCAM = "vitreciprocam"
     ACTIVATIONMAP = "activationmap"
     CLASSPROBABILITYMAP = "classprobabilitymap"
+    RISE = "rise"
+    """Black box: for explanations, not for branches."""
+    AISE = "aise"
+    """Black box: for explanations, not for branches."""
 
 
-class BranchOptions(TypedDict, total=False):
-    """Options of a branch: those of `xai-insert`, by the same names. `xai-insert --help` says what they do."""
+class SharedOptions(TypedDict, total=False):
+    """Options that shape a branch, be it written to a file or used at once."""
 
     task: Task | str | None
-    method: Method | str | None
     output: str | None
     target_layer: str | Sequence[str] | None
     num_anchors: Iterable[int] | None
@@ -38,19 +44,47 @@ class BranchOptions(TypedDict, total=False):
     block: int | None
     mask: Literal["gaussian", "single"] | None
     class_token: bool
-    targets: str | Iterable[int] | None
     scaling: bool
     saliency_type: Literal["u8", "f32"] | None
     output_name: str | None
-    feature_vector: bool
     lowering: Literal["auto", "dense"] | None
     memory_budget: int | str | None
 
 
+class BranchOptions(SharedOptions, total=False):
+    """Options of a branch: those of `xai-insert`, by the same names. `xai-insert --help` says what they do."""
+
+    method: Method | str | None
+    targets: str | Iterable[int] | None
+    feature_vector: bool
+
+
+_ALIASES = {"detclassprobabilitymap": "classprobabilitymap"}
+
+
+def method_name(method: Method | str | None) -> str | None:
+    """The name of a method; members of `openvino_xai`'s enumeration are understood."""
+    name = None if method is None else plain(method).lower()
+    return _ALIASES.get(name, name)
+
+
 def branch_arguments(
     *,
-    task: Task | str | None = None,
     method: Method | str | None = None,
+    targets: str | Iterable[int] | None = None,
+    feature_vector: bool = False,
+    **shared: Unpack[SharedOptions],
+) -> list[str]:
+    """Options of `xai-insert`."""
+    if targets is not None and not isinstance(targets, str):
+        targets = ",".join(str(int(target)) for target in targets)
+    own = values(method=method_name(method), targets=targets) + flags(feature_vector=feature_vector)
+    return own + shared_arguments(**shared)
+
+
+def shared_arguments(
+    *,
+    task: Task | str | None = None,
     output: str | None = None,
     target_layer: str | Sequence[str] | None = None,
     num_anchors: Iterable[int] | None = None,
@@ -58,34 +92,28 @@ def branch_arguments(
     block: int | None = None,
     mask: str | None = None,
     class_token: bool = True,
-    targets: str | Iterable[int] | None = None,
     scaling: bool = True,
     saliency_type: str | None = None,
     output_name: str | None = None,
-    feature_vector: bool = False,
     lowering: str | None = None,
     memory_budget: int | str | None = None,
 ) -> list[str]:
-    """Options of `xai-insert`. Scores that are not scaled are f32 unless another type is asked for."""
+    """Options of every command that inserts. Scores that are not scaled are f32 unless another type is asked for."""
     known = [known.value for known in Task]
     if task is not None and plain(task) not in known:
         raise UsageError(f"task {plain(task)!r} is not known; there are {', '.join(known)}")
     if not scaling and saliency_type is None:
         saliency_type = "f32"
-    if targets is not None and not isinstance(targets, str):
-        targets = ",".join(str(int(target)) for target in targets)
     layers = [target_layer] if isinstance(target_layer, str) else target_layer or []
     arguments = [f"--target-layer={layer}" for layer in layers]
-    arguments += flags(no_class_token=not class_token, no_scaling=not scaling, feature_vector=feature_vector)
+    arguments += flags(no_class_token=not class_token, no_scaling=not scaling)
     return arguments + values(
         task=task,
-        method=method,
         num_anchors=None if num_anchors is None else ",".join(str(int(count)) for count in num_anchors),
         saliency_size=None if saliency_size is None else "{}x{}".format(*saliency_size),
         output=output,
         block=block,
         mask=mask,
-        targets=targets,
         saliency_type=saliency_type,
         output_name=output_name,
         lowering=lowering,

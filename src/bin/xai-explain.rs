@@ -4,7 +4,7 @@
 #![allow(rustdoc::broken_intra_doc_links)]
 
 #[path = "xai-explain/args.rs"]
-mod args;
+pub(crate) mod args;
 #[path = "shared/branch.rs"]
 mod branch;
 #[path = "xai-explain/results.rs"]
@@ -12,6 +12,7 @@ mod results;
 #[path = "xai-explain/terminal.rs"]
 mod terminal;
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,10 +30,18 @@ use terminal::Terminal;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    match run(&args) {
-        Ok(status) => ExitCode::from(status),
-        Err(error) => ExitCode::from(complain(&error)),
+    ExitCode::from(command(std::env::args_os()))
+}
+
+/// Runs the command on its name and arguments; returns the exit status.
+pub(crate) fn command(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    match Args::try_parse_from(arguments) {
+        Ok(args) => run(&args).unwrap_or_else(|error| complain(&error)),
+        Err(error) => {
+            // There is nowhere left to complain where standard error is closed.
+            let _ = error.print();
+            u8::try_from(error.exit_code()).unwrap_or(2)
+        }
     }
 }
 

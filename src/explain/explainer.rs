@@ -9,7 +9,7 @@ use super::black_box::{Aim, Detection, RiseMasks, aise, rise};
 use super::engine::{Answer, Engine};
 use super::names::{ClassNames, Targets};
 use super::open::{Head, Shown, Way, open};
-use super::preprocess::{Geometry, Photo, Preprocessing};
+use super::preprocess::{Geometry, NormSource, Photo, Preprocessing, Resize};
 use super::scores::best_first;
 use super::watch::Watch;
 use super::{BlackBox, ExplainOptions, Settings};
@@ -43,8 +43,27 @@ pub struct Explanation {
     pub best: Vec<Prediction>,
     /// Where the photo lies in the input.
     pub geometry: Geometry,
-    /// The photo as it was fitted into the input: 0 to 255, `[height, width, channels]`.
+    /// The photo as it was fitted into the input: 0 to 255, `[height, width, channels]`; empty where the caller
+    /// did that.
     pub(super) fitted: Vec<f32>,
+}
+
+/// A photo, and the tensor that the caller made of all of it.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The photo, for pictures.
+    pub photo: Photo,
+    /// Shape of the tensor: that of the model's input.
+    pub shape: Vec<usize>,
+    /// Its values, row-major.
+    pub values: Vec<f32>,
+}
+
+/// A photo on its way into the model.
+struct Fed<'a> {
+    photo: &'a Photo,
+    fitted: Vec<f32>,
+    geometry: Geometry,
 }
 
 /// A class and its score.
@@ -73,6 +92,16 @@ pub struct Target {
     /// What the method gave, `[height, width]`, over the model's input.
     #[serde(skip)]
     pub map: Array2<f32>,
+}
+
+impl Target {
+    /// Label and score.
+    pub fn title(&self) -> String {
+        match self.score {
+            Some(score) => format!("{} {score:.3}", self.label),
+            None => self.label.clone(),
+        }
+    }
 }
 
 /// What one inference on the whole photo showed.
@@ -142,9 +171,58 @@ impl Explainer {
     /// # Errors
     /// [`Error::Runtime`] and [`Error::Interrupted`], which concern all.
     pub fn explain_all(&mut self, photos: &[Photo], watch: &dyn Watch) -> Result<Vec<Result<Explanation>>> {
-        self.each(photos, watch, |explainer, values, look, chosen| {
+        let (fed, values) = self.fit(photos)?;
+        self.each(fed, &values, watch, |explainer, values, look, chosen| {
             explainer.maps(values, look, chosen, watch)
         })
+    }
+
+    /// As [`Explainer::explain_all`], of photos that the caller prepared.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where a tensor has not the input's shape; as [`Explainer::explain_all`].
+    pub fn explain_prepared(
+        &mut self,
+        images: &[Prepared],
+        watch: &dyn Watch,
+    ) -> Result<Vec<Result<Explanation>>> {
+        let input = self.engine.input();
+        if input.batch != 1 {
+            let message = format!("images are prepared one by one; the model's batch is {}", input.batch);
+            return Err(Error::Usage(message));
+        }
+        let (mut fed, mut values) = (Vec::new(), Vec::new());
+        for Prepared { photo, shape, values: own } in images {
+            if shape[..] != input.shape() || own.len() != input.image_len() {
+                let message = format!("a prepared image of the shape {shape:?}; the model takes {input}");
+                return Err(Error::Usage(message));
+            }
+            let size = (photo.width(), photo.height());
+            let geometry = Geometry::new(Resize::Standard, size, (input.width, input.height));
+            fed.push(Fed { photo, fitted: Vec::new(), geometry });
+            values.push(own.clone());
+        }
+        self.each(fed, &values, watch, |explainer, values, look, chosen| {
+            explainer.maps(values, look, chosen, watch)
+        })
+    }
+
+    /// Chooses other classes to explain, and other names for them.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there are no such classes or not as many as names; then nothing is changed.
+    pub fn aim(&mut self, targets: Targets, names: ClassNames) -> Result<()> {
+        let classes = match &self.head {
+            Head::Classes(head) => head.classes,
+            _ => None,
+        };
+        if let Some(classes) = classes {
+            names.check(classes)?;
+        }
+        self.listed = targets.resolve(&names, classes)?;
+        self.options.targets = targets;
+        self.names = names;
+        Ok(())
     }
 
     /// Puts a map from elsewhere in place of the method's, for whatever would be explained: to draw it, and to
@@ -155,31 +233,41 @@ impl Explainer {
     pub fn with_map(&mut self, photo: &Photo, map: &Array2<f32>, watch: &dyn Watch) -> Result<Explanation> {
         let given =
             |_: &mut Self, _: &[f32], _: &Look, chosen: &[Chosen]| Ok(vec![map.clone(); chosen.len()]);
-        let mut found = self.each(std::slice::from_ref(photo), watch, given)?;
+        let (fed, values) = self.fit(std::slice::from_ref(photo))?;
+        let mut found = self.each(fed, &values, watch, given)?;
         found.pop().unwrap_or_else(|| Err(Error::Internal("a photo was not explained".to_owned())))
+    }
+
+    /// Fits photos into the input; returns them with the input's values.
+    fn fit<'a>(&self, photos: &'a [Photo]) -> Result<(Vec<Fed<'a>>, Vec<Vec<f32>>)> {
+        let (input, how) = (self.engine.input(), &self.preprocessing);
+        if how.source == NormSource::Caller {
+            let message = "photos have to be prepared by the caller, who has said to do that";
+            return Err(Error::Usage(message.to_owned()));
+        }
+        let (mut fed, mut values) = (Vec::new(), Vec::new());
+        for photo in photos {
+            let (fitted, geometry) = how.fit(&photo.pixels, input)?;
+            values.push(how.normalise(&fitted, input));
+            fed.push(Fed { photo, fitted, geometry });
+        }
+        Ok((fed, values))
     }
 
     fn each(
         &mut self,
-        photos: &[Photo],
+        fed: Vec<Fed<'_>>,
+        values: &[Vec<f32>],
         watch: &dyn Watch,
         maps: impl Fn(&mut Self, &[f32], &Look, &[Chosen]) -> Result<Vec<Array2<f32>>>,
     ) -> Result<Vec<Result<Explanation>>> {
-        let input = self.engine.input().clone();
-        let fitted: Vec<(Vec<f32>, Geometry)> = photos
-            .iter()
-            .map(|photo| self.preprocessing.fit(&photo.pixels, &input))
-            .collect::<Result<_>>()?;
-        let values: Vec<Vec<f32>> =
-            fitted.iter().map(|(pixels, _)| self.preprocessing.normalise(pixels, &input)).collect();
-        let looks = self.look(&values, watch)?;
+        let looks = self.look(values, watch)?;
         let mut found = Vec::new();
-        for (((photo, (pixels, geometry)), values), look) in photos.iter().zip(fitted).zip(&values).zip(looks)
-        {
+        for ((fed, values), look) in fed.into_iter().zip(values).zip(looks) {
             let explained = look.and_then(|look| {
                 let chosen = self.choose(&look)?;
                 let maps = maps(self, values, &look, &chosen)?;
-                Ok(self.explanation(photo, (pixels, geometry), &look, chosen, maps))
+                Ok(self.explanation(fed, &look, chosen, maps))
             });
             match explained {
                 Err(error @ (Error::Interrupted | Error::Runtime(_))) => return Err(error),
@@ -191,8 +279,7 @@ impl Explainer {
 
     fn explanation(
         &self,
-        photo: &Photo,
-        (fitted, geometry): (Vec<f32>, Geometry),
+        Fed { photo, fitted, geometry }: Fed<'_>,
         look: &Look,
         chosen: Vec<Chosen>,
         maps: Vec<Array2<f32>>,
@@ -227,7 +314,7 @@ impl Explainer {
             outputs.push(map);
         }
         match &self.head {
-            Head::Classes(head) => outputs.push(head.output),
+            Head::Classes(head) => outputs.extend(head.outputs()),
             Head::Boxes(head) => outputs.extend(head.outputs()),
             Head::Unknown => {}
         }
@@ -278,6 +365,7 @@ impl Explainer {
                 let classes = match (&self.listed, &self.options.targets, &self.head) {
                     (Some(listed), ..) => listed.clone(),
                     (_, Targets::Top(count), _) => best_first(scores).into_iter().take(*count).collect(),
+                    (_, Targets::All, _) => (0..scores.len()).collect(),
                     (_, _, Head::Classes(head)) => head.predicted(scores),
                     _ => Vec::new(),
                 };
@@ -368,7 +456,7 @@ impl Explainer {
                     let scores = head.activate(head.raw(&answer, 0)?);
                     Ok(classes.iter().map(|class| scores.get(*class).copied().unwrap_or(0.0)).collect())
                 };
-                rise(&mut self.engine, values, &masks, head.output, read, watch)
+                rise(&mut self.engine, values, &masks, &head.outputs(), read, watch)
             }
             (Head::Classes(head), BlackBox::Aise) => {
                 let head = head.clone();
@@ -378,7 +466,7 @@ impl Explainer {
                     let score = classes.get(target).and_then(|class| scores.get(*class));
                     Ok(score.copied().unwrap_or(0.0))
                 };
-                aise(&mut self.engine, values, &aims, &[head.output], read, watch)
+                aise(&mut self.engine, values, &aims, &head.outputs(), read, watch)
             }
             (Head::Boxes(head), _) => {
                 let (head, input) = (*head, self.engine.input().clone());
@@ -469,7 +557,7 @@ impl Explainer {
             let scores = head.activate(head.raw(&answer, 0)?);
             Ok(scores.get(class).copied().unwrap_or(0.0))
         };
-        self.engine.run(count, &[head.output], make, read, watch)
+        self.engine.run(count, &head.outputs(), make, read, watch)
     }
 
     /// The method's map of a class for an image that is given as pixels.

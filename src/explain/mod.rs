@@ -37,7 +37,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 pub use black_box::{AiseOptions, Detection, Effort, RiseMasks, RiseOptions};
-pub use explainer::{Explainer, Explanation, Prediction, Target};
+pub use explainer::{Explainer, Explanation, Prediction, Prepared, Target};
 pub use gallery::Gallery;
 pub use names::{ClassNames, Targets};
 pub use output::{Files, Folder, read_map};
@@ -45,7 +45,7 @@ pub use preprocess::{
     Geometry, ImageInput, Layout, NormSource, Photo, PreprocessOptions, Preprocessing, Preset, Resize,
     photos, resize_map,
 };
-pub use scores::Activation;
+pub use scores::{Activation, ScoreFunction};
 pub use watch::{Quiet, Watch};
 
 use crate::insert::Options;
@@ -111,6 +111,8 @@ pub struct ExplainOptions {
     pub targets: Targets,
     /// A file with a class name on each line, in place of the model's own.
     pub labels: Option<PathBuf>,
+    /// Makes class scores of the outputs, in place of what is found in the model.
+    pub score_function: Option<ScoreFunction>,
     /// Score from which a detector's box counts as found.
     pub threshold: f32,
     /// Inferences at the same time; the device's choice where absent.
@@ -135,6 +137,7 @@ impl Default for ExplainOptions {
             activation: None,
             targets: Targets::default(),
             labels: None,
+            score_function: None,
             threshold: 0.5,
             requests: None,
             many: false,

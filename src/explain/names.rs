@@ -28,11 +28,21 @@ impl ClassNames {
         Ok(Self { names })
     }
 
+    /// These names, in the order of the classes.
+    pub fn new(names: Vec<String>) -> Self {
+        Self { names }
+    }
+
     /// The names in `model_info`, as Model API writes them: between spaces, with underscores for their own.
     pub fn from_info(info: &RtInfo) -> Self {
         let text = info.get(&["labels"]).unwrap_or("");
         let names = text.split_whitespace().map(|name| name.replace('_', " "));
         Self { names: names.collect() }
+    }
+
+    /// The names, in the order of the classes.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// How many names there are.
@@ -105,23 +115,28 @@ pub enum Targets {
     Predicted,
     /// The best K of each image.
     Top(usize),
+    /// All.
+    All,
     /// These: indices or names, each as it was given.
     Listed(Vec<String>),
 }
 
 impl Targets {
-    /// Reads `pred`, `topK` or what is in a list.
+    /// Reads `pred`, `topK`, `all` or what is in a list.
     ///
     /// # Errors
     /// [`Error::Usage`] where the text is empty or K is 0.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
         let wrong = || {
-            let forms = "pred, topK (such as top5), or class indices and names separated by commas";
+            let forms = "pred, topK (such as top5), all, or class indices and names separated by commas";
             Error::Usage(format!("targets '{text}': give {forms}"))
         };
         if text == "pred" {
             return Ok(Self::Predicted);
+        }
+        if text == "all" {
+            return Ok(Self::All);
         }
         if let Some(count) = text.strip_prefix("top").and_then(|count| count.parse().ok()) {
             return if count > 0 { Ok(Self::Top(count)) } else { Err(wrong()) };
@@ -132,6 +147,25 @@ impl Targets {
         Ok(Self::Listed(vec![text.to_owned()]))
     }
 
+    /// Reads several texts, whose lists are joined.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] as in [`Targets::parse`], and where one that is no list does not stand alone.
+    pub fn parse_all<T: AsRef<str>>(texts: &[T]) -> Result<Self> {
+        let parsed: Vec<Self> = texts.iter().map(|text| Self::parse(text.as_ref())).collect::<Result<_>>()?;
+        if let [one] = &parsed[..] {
+            return Ok(one.clone());
+        }
+        let mut all = Vec::new();
+        for targets in parsed {
+            match targets {
+                Self::Listed(list) => all.extend(list),
+                _ => return Err(Error::Usage("targets: pred, topK and all stand alone".to_owned())),
+            }
+        }
+        Ok(Self::Listed(all))
+    }
+
     /// The classes of a list, in its order and each once; `classes` is how many the model has, where that is
     /// known. `None` where the targets depend on the image.
     ///
@@ -140,6 +174,7 @@ impl Targets {
     pub(crate) fn resolve(&self, names: &ClassNames, classes: Option<usize>) -> Result<Option<Vec<usize>>> {
         let list = match self {
             Self::Predicted => return Ok(None),
+            Self::All => return Ok(classes.map(|classes| (0..classes).collect())),
             Self::Top(count) => match classes {
                 Some(classes) if *count > classes => {
                     return Err(Error::Usage(format!("top{count} of {classes} classes")));
@@ -208,6 +243,7 @@ mod tests {
     fn classes_are_found_by_index_and_by_name() {
         assert_eq!(resolve("pred").unwrap(), None);
         assert_eq!(resolve("top5").unwrap(), None);
+        assert_eq!(resolve("all").unwrap(), Some(vec![0, 1, 2, 3, 4]));
         assert_eq!(resolve("2,0,2").unwrap(), Some(vec![2, 0]));
         assert_eq!(resolve("EGYPTIAN_cat, 1").unwrap(), Some(vec![2, 1]));
         assert_eq!(resolve("crane, bird").unwrap(), Some(vec![3]));

@@ -6,7 +6,7 @@ use super::black_box::BoxHead;
 use super::engine::Engine;
 use super::names::ClassNames;
 use super::preprocess::{ImageInput, Layout, Preprocessing};
-use super::scores::{Activation, ClassHead, beside_boxes, candidates, in_graph};
+use super::scores::{Activation, ClassHead, ScoreSource, beside_boxes, candidates, in_graph};
 use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings};
 use crate::analysis::{Labels, Logits};
 use crate::error::{Error, Result};
@@ -88,10 +88,28 @@ pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
     let layout = options.preprocess.layout.or_else(|| info?.get(&["layout"]).and_then(Layout::named));
     let input = ImageInput::settle(&mut network, layout, options.preprocess.size)?;
     let preprocessing = Preprocessing::settle(&options.preprocess, info, &input)?;
-    let mut head = head(&network, model, &input, explains.as_deref(), options, &mut notes)?;
+    let mut head = match &options.score_function {
+        Some(function) => {
+            let names = network.outputs().iter().map(|port| port.name.clone()).collect();
+            Head::Classes(ClassHead {
+                source: ScoreSource::Function(function.clone(), names),
+                name: "scores of a function of the caller's own".to_owned(),
+                classes: None,
+                activation: Some(Activation::None),
+                separate: false,
+            })
+        }
+        None => head(&network, model, &input, explains.as_deref(), options, &mut notes)?,
+    };
     if let (Head::Classes(head), Some(activation)) = (&mut head, options.activation) {
         head.activation = Some(activation);
         head.separate = activation == Activation::Sigmoid;
+    }
+    if options.score_function.is_some() && input.batch != 1 {
+        return Err(Error::Usage(format!(
+            "a function that makes scores sees one image at a time; the model's batch is {}",
+            input.batch
+        )));
     }
     if matches!(head, Head::Boxes(_)) && input.batch != 1 {
         return Err(Error::Usage(format!(
@@ -318,7 +336,8 @@ fn head(
         notes.push(format!("'{name}' has scores for each box; a class has the largest of any box"));
         let activated = model.and_then(|model| in_graph(model, output)).map(|_| Activation::None);
         let (activation, separate) = (activated, activated.is_some());
-        return Ok(Head::Classes(ClassHead { output, name, classes, activation, separate, per_box: true }));
+        let source = ScoreSource::Boxes(output);
+        return Ok(Head::Classes(ClassHead { source, name, classes, activation, separate }));
     }
     let Some((output, classes)) = found else {
         if let Some(wanted) = wanted.filter(|_| explains.is_none()) {
@@ -340,7 +359,7 @@ fn head(
         (None, None) => None,
     };
     let separate = in_graph == Some(Activation::Sigmoid);
-    Ok(Head::Classes(ClassHead { output, name, classes, activation, separate, per_box: false }))
+    Ok(Head::Classes(ClassHead { source: ScoreSource::Output(output), name, classes, activation, separate }))
 }
 
 /// Places of the outputs that can be logits, the likeliest first.

@@ -41,8 +41,12 @@ impl Folder {
 
     /// The files of one photo: named after it, and unlike those of others.
     pub fn photo(&mut self, photo: &Path) -> Files<'_> {
-        let stem = name_of(&photo.file_stem().unwrap_or(photo.as_os_str()).to_string_lossy());
-        let stem = self.unlike(&stem);
+        self.named(&photo.file_stem().unwrap_or(photo.as_os_str()).to_string_lossy())
+    }
+
+    /// The same under a name of the caller's.
+    pub fn named(&mut self, stem: &str) -> Files<'_> {
+        let stem = self.unlike(&name_of(stem));
         Files { folder: self, stem, taken: BTreeSet::new() }
     }
 

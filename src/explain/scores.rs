@@ -1,11 +1,13 @@
 //! Class scores: from what an output holds to probabilities.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::engine::Answer;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::runtime::Network;
+use crate::runtime::{Network, Tensor};
 
 /// What turns an output into probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -22,12 +24,52 @@ pub enum Activation {
 /// Scores from which a class of a model whose classes stand for themselves counts as predicted.
 const PREDICTED: f32 = 0.5;
 
+/// A function of the caller's own that makes one image's class scores of a model's outputs.
+///
+/// It gets the outputs in the model's order, each with its name, and runs on several threads at once.
+#[derive(Clone)]
+pub struct ScoreFunction(Arc<Scoring>);
+
+type Scoring = dyn Fn(&[(&str, &Tensor)]) -> Result<Vec<f32>> + Send + Sync;
+
+impl ScoreFunction {
+    /// Wraps a function.
+    pub fn new(function: impl Fn(&[(&str, &Tensor)]) -> Result<Vec<f32>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(function))
+    }
+}
+
+impl std::fmt::Debug for ScoreFunction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ScoreFunction")
+    }
+}
+
+impl PartialEq for ScoreFunction {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for ScoreFunction {}
+
+/// What class scores are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ScoreSource {
+    /// The output of that index among the model's: `[N, classes]`.
+    Output(usize),
+    /// An output with scores for each box `[N, boxes, classes]`: a class has the largest of any box.
+    Boxes(usize),
+    /// All outputs, of these names.
+    Function(ScoreFunction, Vec<String>),
+}
+
 /// Where the scores are, and how they are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClassHead {
-    /// Index of the output among the model's.
-    pub(crate) output: usize,
-    /// Its name.
+    /// What they are made of.
+    pub(crate) source: ScoreSource,
+    /// The name of that.
     pub(crate) name: String,
     /// Number of classes, where it is known before inference.
     pub(crate) classes: Option<usize>,
@@ -35,8 +77,6 @@ pub(crate) struct ClassHead {
     pub(crate) activation: Option<Activation>,
     /// Whether each class stands for itself.
     pub(crate) separate: bool,
-    /// Whether each box has scores `[N, boxes, classes]`: a class then has the largest of any box.
-    pub(crate) per_box: bool,
 }
 
 /// An activation at the end of the graph, behind operations that only change shape or type.
@@ -99,21 +139,48 @@ pub(crate) fn beside_boxes(
 }
 
 impl ClassHead {
-    /// The scores of one image, as the model gives them.
+    /// The outputs that scores are made of.
+    pub(crate) fn outputs(&self) -> Vec<usize> {
+        match &self.source {
+            ScoreSource::Output(output) | ScoreSource::Boxes(output) => vec![*output],
+            ScoreSource::Function(_, names) => (0..names.len()).collect(),
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self.source {
+            ScoreSource::Function(..) => self.name.clone(),
+            _ => format!("output '{}'", self.name),
+        }
+    }
+
+    fn per_box(&self) -> bool {
+        matches!(self.source, ScoreSource::Boxes(_))
+    }
+
+    /// The scores of one image, as the model gives them; [`ClassHead::outputs`] begin at `place` of the answer.
     ///
     /// # Errors
-    /// [`Error::Usage`] where they are no numbers.
+    /// [`Error::Usage`] where they are no numbers; those of a function.
     pub(crate) fn raw(&self, answer: &Answer<'_>, place: usize) -> Result<Vec<f32>> {
-        let (shape, scores) = if self.per_box { answer.of_boxes(place)? } else { answer.of(place)? };
+        let (shape, scores) = match &self.source {
+            ScoreSource::Output(_) => answer.of(place)?,
+            ScoreSource::Boxes(_) => answer.of_boxes(place)?,
+            ScoreSource::Function(function, names) => {
+                let tensors = answer.tensors.get(place..).unwrap_or_default();
+                let named: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(tensors).collect();
+                (Vec::new(), function.0(&named)?)
+            }
+        };
         if scores.iter().any(|score| score.is_nan()) {
-            let message = format!("the model's scores (output '{}') are not numbers (NaN)", self.name);
+            let message = format!("the model's scores ({}) are not numbers (NaN)", self.shown());
             return Err(Error::Usage(message));
         }
         if scores.is_empty() {
-            return Err(Error::Usage(format!("output '{}' holds no scores", self.name)));
+            return Err(Error::Usage(format!("{} holds no scores", self.shown())));
         }
         match shape.last() {
-            Some(classes) if self.per_box => Ok(largest(&scores, *classes)),
+            Some(classes) if self.per_box() => Ok(largest(&scores, *classes)),
             _ => Ok(scores),
         }
     }
@@ -124,13 +191,13 @@ impl ClassHead {
         if self.activation.is_none() {
             let probabilities = raw.iter().all(|score| (-1e-6..=1.0 + 1e-5).contains(score));
             let one = (raw.iter().sum::<f32>() - 1.0).abs() < 1e-2;
-            self.activation = Some(match (probabilities, self.per_box) {
+            self.activation = Some(match (probabilities, self.per_box()) {
                 (true, _) => Activation::None,
                 // The largest of each class come from different boxes.
                 (false, true) => Activation::Sigmoid,
                 (false, false) => Activation::Softmax,
             });
-            self.separate = self.per_box || (probabilities && !one);
+            self.separate = self.per_box() || (probabilities && !one);
         }
     }
 
@@ -187,7 +254,8 @@ mod tests {
     use super::*;
 
     fn head(activation: Option<Activation>, separate: bool) -> ClassHead {
-        ClassHead { output: 0, name: String::new(), classes: None, activation, separate, per_box: false }
+        let source = ScoreSource::Output(0);
+        ClassHead { source, name: String::new(), classes: None, activation, separate }
     }
 
     #[test]
@@ -216,7 +284,7 @@ mod tests {
     #[test]
     fn a_class_has_the_largest_score_of_any_box() {
         assert_eq!(largest(&[0.1, 0.7, 0.2, 0.4, 0.3, 0.9], 3), [0.4, 0.7, 0.9]);
-        let mut head = ClassHead { per_box: true, ..head(None, false) };
+        let mut head = ClassHead { source: ScoreSource::Boxes(0), ..head(None, false) };
         head.settle(&[-2.0, 3.0]);
         assert_eq!((head.activation, head.separate), (Some(Activation::Sigmoid), true));
     }

@@ -21,7 +21,7 @@ use super::branch::BranchArgs;
 /// inference. Black box, for all other models and files that OpenVINO reads: parts of the photo are hidden, and the
 /// scores watched. OpenVINO has to be installed.
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "xai-explain", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Args {
     /// The model: OpenVINO IR (.xml), or another file that OpenVINO reads, such as .onnx
     pub(crate) model: PathBuf,
@@ -74,8 +74,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", help_heading = "Method", value_parser = count)]
     iterations: Option<usize>,
 
-    /// Classes to explain: pred, topK, or indices and names with commas between (may be given several times)
-    #[arg(long, value_name = "pred|topK|LIST", default_value = "pred", help_heading = "Scores")]
+    /// Classes to explain: pred, topK, all, or indices and names with commas between (may be given several times)
+    #[arg(long, value_name = "pred|topK|all|LIST", default_value = "pred", help_heading = "Scores")]
     targets: Vec<String>,
 
     /// Class names, one on each line, in place of those in the model's model_info
@@ -300,6 +300,7 @@ impl Args {
                 resize: self.resize.as_deref().and_then(Resize::named),
                 range: self.input_range,
                 size: self.input_size,
+                by_caller: false,
             },
             activation: match self.activation {
                 ActivationArg::Auto => None,
@@ -307,27 +308,12 @@ impl Args {
                 ActivationArg::Sigmoid => Some(Activation::Sigmoid),
                 ActivationArg::None => Some(Activation::None),
             },
-            targets: self.targets()?,
+            targets: Targets::parse_all(&self.targets)?,
             labels: self.labels.clone(),
+            score_function: None,
             threshold: self.threshold,
             requests: self.requests,
             many: many || self.metrics,
         })
-    }
-
-    fn targets(&self) -> anyhow::Result<Targets> {
-        let parsed: Vec<Targets> =
-            self.targets.iter().map(|text| Targets::parse(text)).collect::<xai_insert::Result<_>>()?;
-        if let [one] = &parsed[..] {
-            return Ok(one.clone());
-        }
-        let mut all = Vec::new();
-        for targets in parsed {
-            match targets {
-                Targets::Listed(list) => all.extend(list),
-                _ => bail!("--targets: pred and topK stand alone"),
-            }
-        }
-        Ok(Targets::Listed(all))
     }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 use xai_insert::Result;
 use xai_insert::explain::metrics::{BoxList, Metrics};
-use xai_insert::explain::picture::{ascii, caption, heatmap, outline, overlay, photo as in_colours};
-use xai_insert::explain::{Explainer, Explanation, Folder, Gallery, Photo, Settings, Target, Watch};
+use xai_insert::explain::picture::{ascii, heatmap, over_photo, photo as in_colours};
+use xai_insert::explain::{Explainer, Explanation, Folder, Gallery, Photo, Settings, Watch};
 
-use crate::args::Args;
+use super::args::Args;
 
 /// Columns of maps that are drawn in the terminal.
 const COLUMNS: usize = 56;
@@ -76,13 +76,7 @@ impl<'a> Results<'a> {
             if let Some(files) = &mut files {
                 let name = files.target(&target.label);
                 let heat = heatmap(&map, args.colours());
-                let mut over = overlay(&pixels, &heat, args.overlay_weight);
-                if let Some(corners) = target.corners {
-                    outline(&mut over, corners);
-                }
-                if !args.no_caption {
-                    caption(&mut over, &title(target))?;
-                }
+                let over = over_photo(&pixels, &heat, target, args.overlay_weight, !args.no_caption)?;
                 let path = files.picture(&format!("{name}_overlay"), &over)?;
                 entry["overlay"] = json!(path);
                 entry["heatmap"] = json!(files.picture(&format!("{name}_heatmap"), &heat)?);
@@ -92,7 +86,7 @@ impl<'a> Results<'a> {
                 // Writing to a string does not fail.
                 let _ = write!(written, " -> {}", path.display());
             }
-            let _ = writeln!(text, "{}: {}{written}", photo.path.display(), title(target));
+            let _ = writeln!(text, "{}: {}{written}", photo.path.display(), target.title());
             if let Some(metrics) = metrics.get(place) {
                 entry["metrics"] = json!(metrics);
                 let _ = writeln!(text, "  {}", line(&metrics.entries()));
@@ -152,13 +146,6 @@ impl<'a> Results<'a> {
             }
         }
         Ok(())
-    }
-}
-
-fn title(target: &Target) -> String {
-    match target.score {
-        Some(score) => format!("{} {score:.3}", target.label),
-        None => target.label.clone(),
     }
 }
 

@@ -132,7 +132,7 @@ pub(crate) fn rise(
     engine: &mut Engine,
     image: &[f32],
     masks: &RiseMasks,
-    output: usize,
+    outputs: &[usize],
     scores: impl Fn(Answer<'_>) -> Result<Vec<f32>> + Sync,
     watch: &dyn Watch,
 ) -> Result<Vec<Array2<f32>>> {
@@ -141,7 +141,7 @@ pub(crate) fn rise(
     watch.begin("RISE", masks.masks);
     let found = engine.run(
         masks.masks,
-        &[output],
+        outputs,
         |index, out| {
             let mask = masks.mask(index, input.height, input.width);
             hide(image, size, input.channels_last, |row, weights| mask.row(row, weights), out);

@@ -19,7 +19,7 @@ pub use pointing::{BoxList, hits};
 use super::preprocess::resize_map;
 use super::watch::Watch;
 use super::{Explainer, Explanation, Target};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What was measured of one map.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
@@ -88,6 +88,10 @@ impl Explainer {
             }
         }
         let Some(best) = explanation.best.first() else { return Ok(metrics) };
+        if explanation.fitted.is_empty() {
+            let message = "metrics hide parts of a photo, which the caller has prepared here";
+            return Err(Error::Usage(message.to_owned()));
+        }
         let (width, height) = explanation.geometry.input;
         let map = resize_map(&target.map, height, width);
         let class = target.class.unwrap_or(best.class);

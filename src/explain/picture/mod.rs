@@ -11,8 +11,10 @@ pub use ascii::ascii;
 pub use caption::caption;
 pub use colours::Colours;
 
+use super::Target;
 use super::metrics::scaled;
 use super::preprocess::over_white;
+use crate::error::Result;
 
 /// A map in colours, of its own size; its least value gets the first colour, its greatest the last.
 pub fn heatmap(map: &Array2<f32>, colours: Colours) -> RgbImage {
@@ -43,6 +45,27 @@ pub fn overlay(photo: &RgbImage, heat: &RgbImage, weight: f32) -> RgbImage {
         }
     }
     out
+}
+
+/// A target over its photo: the overlay of its heatmap, the object's outline, and a caption if wanted.
+///
+/// # Errors
+/// [`crate::Error::Internal`] where the caption's letters cannot be drawn.
+pub fn over_photo(
+    photo: &RgbImage,
+    heat: &RgbImage,
+    target: &Target,
+    weight: f32,
+    captioned: bool,
+) -> Result<RgbImage> {
+    let mut drawn = overlay(photo, heat, weight);
+    if let Some(corners) = target.corners {
+        outline(&mut drawn, corners);
+    }
+    if captioned {
+        caption(&mut drawn, &target.title())?;
+    }
+    Ok(drawn)
 }
 
 /// Draws the outline of a box `[x1, y1, x2, y2]`, in white between black lines.

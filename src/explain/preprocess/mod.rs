@@ -39,6 +39,9 @@ pub struct PreprocessOptions {
     pub range: Option<(f32, f32)>,
     /// Height and width where the model leaves them open.
     pub size: Option<(usize, usize)>,
+    /// Whether the caller prepares images and nothing is left to do, see
+    /// [`explain_prepared`](super::Explainer::explain_prepared).
+    pub by_caller: bool,
 }
 
 /// A normalisation that goes by a name.
@@ -79,6 +82,8 @@ pub enum NormSource {
     ModelInfo,
     /// Neither says anything: what is usual for such inputs.
     Assumed,
+    /// The caller prepares images.
+    Caller,
 }
 
 impl Preprocessing {
@@ -90,6 +95,12 @@ impl Preprocessing {
     /// # Errors
     /// [`Error::Usage`] where an option or an entry makes no sense.
     pub fn settle(options: &PreprocessOptions, info: Option<&RtInfo>, input: &ImageInput) -> Result<Self> {
+        if options.by_caller {
+            let (mean, scale) = (vec![0.0], vec![1.0]);
+            let (resize, source) = (Resize::default(), NormSource::Caller);
+            let range = (0.0, 255.0);
+            return Ok(Self { resize, pad: 0, range, mean, scale, reverse_channels: false, source });
+        }
         let text = |name: &str| info.and_then(|info| info.get(&[name])).map(str::trim);
         let resize = match (options.resize, text("resize_type")) {
             (Some(resize), _) => resize,
@@ -206,6 +217,9 @@ impl Preprocessing {
 
 impl std::fmt::Display for Preprocessing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.source == NormSource::Caller {
+            return f.write_str("a function of the caller's own");
+        }
         let list = |values: &[f32]| {
             let words: Vec<String> = values.iter().map(f32::to_string).collect();
             words.join(", ")
@@ -221,7 +235,7 @@ impl std::fmt::Display for Preprocessing {
             write!(f, ", (pixel - [{}]) / [{}]", list(&self.mean), list(&self.scale))?;
         }
         f.write_str(match self.source {
-            NormSource::Options => "",
+            NormSource::Options | NormSource::Caller => "",
             NormSource::ModelInfo => " (from the model's model_info)",
             NormSource::Assumed => " (assumed: the model does not say; see --preset, --mean and --scale)",
         })

@@ -1,0 +1,251 @@
+"""Explanations: the same as the command's, and what Python adds to it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import openvino as ov
+import pytest
+import xai_insert
+from conftest import MOBILENET, PHOTO, command, run, small
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def explainer():
+    return xai_insert.Explainer(MOBILENET, targets="top2")
+
+
+def test_an_array_is_what_the_file_is(explainer):
+    photo = np.asarray(Image.open(PHOTO).convert("RGB"))
+    from_file, from_array = explainer(PHOTO), explainer(photo, name="chelsea")
+    assert from_file.targets[0].label == "Egyptian cat" and from_file.targets[0].class_id == 285
+    assert [target.label for target in from_array.targets] == [target.label for target in from_file.targets]
+    assert (from_file.photo, from_array.photo) == (str(PHOTO), "chelsea")
+    for one, other in zip(from_file.targets, from_array.targets, strict=True):
+        assert np.array_equal(one.map, other.map)
+    best = from_file.targets[0]
+    assert (best.map.dtype, best.map.shape) == (np.float32, (7, 7))
+    assert best.photo_map.shape == photo.shape[:2]
+    assert list(from_file.maps) == [target.class_id for target in from_file.targets]
+
+
+def test_maps_are_those_of_the_inserted_model(explainer):
+    """The photo prepared by hand, and the model run by OpenVINO itself."""
+    square = np.asarray(Image.open(PHOTO).convert("RGB"))[38:262, 100:324]
+    pixels = (square - np.float32([123.675, 116.28, 103.53])) / np.float32([58.395, 57.12, 57.375])
+    model = xai_insert.insert_xai(MOBILENET, saliency_type="f32")
+    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    maps = compiled(pixels.transpose(2, 0, 1)[None])["saliency_map"][0]
+    for target in explainer(square).targets:
+        np.testing.assert_allclose(target.map, maps[target.class_id], atol=0.1)
+
+
+def test_scores_are_those_of_the_command(explainer):
+    found = command("xai-explain", MOBILENET, PHOTO, "--targets", "top2", "--json")
+    assert found.returncode == 0, found.stderr
+    settings, photo = map(json.loads, found.stdout.splitlines())
+    ours = explainer(PHOTO)
+    assert [(t["class"], t["label"]) for t in photo["targets"]] == [(t.class_id, t.label) for t in ours.targets]
+    assert photo["targets"][0]["score"] == pytest.approx(ours.targets[0].score, abs=1e-5)
+    assert ours.best == photo["best"] or len(ours.best) == 5
+    assert settings["settings"]["method"] == explainer.settings["method"] == "ReciproCAM"
+
+
+def test_pictures(explainer, tmp_path):
+    explanation = explainer(PHOTO)
+    target = explanation.targets[0]
+    photo = np.asarray(Image.open(PHOTO).convert("RGB"))
+    assert np.array_equal(target.overlay(0.0), photo)
+    heat = target.heatmap()
+    half = target.overlay(0.5)
+    assert np.abs(half - (photo.astype(float) + heat) / 2).max() <= 1
+    assert not np.array_equal(target.overlay(0.5, caption=True), half)
+    assert not np.array_equal(target.heatmap(colours="jet"), heat)
+    shown = Image.open(io.BytesIO(explanation._repr_png_()))
+    assert np.array_equal(np.asarray(shown), target.overlay(caption=True))
+    assert target._repr_png_() == explanation._repr_png_()
+    paths = explanation.save(tmp_path, prefix="v1.2 cat", caption=False)
+    assert paths[0] == tmp_path / "v1.2_cat_Egyptian_cat_overlay.png" and len(paths) == 2
+    assert np.array_equal(np.asarray(Image.open(paths[0])), half)
+    with pytest.raises(xai_insert.UsageError, match="exists"):
+        explanation.save(tmp_path, prefix="v1.2 cat")
+    explanation.save(tmp_path, prefix="v1.2 cat", overwrite=True)
+
+
+def test_models_in_memory():
+    model = ov.Core().read_model(MOBILENET)
+    explanation = xai_insert.explain(model, PHOTO, targets=[281, "Egyptian cat"])
+    assert [target.class_id for target in explanation.targets] == [281, 285]
+    assert repr(explanation).startswith(f"<Explanation of {PHOTO}: ")
+
+
+MEAN, SCALE = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
+
+
+def prepare(pixels):
+    """What the model wants, done by hand."""
+    resized = Image.fromarray(pixels).resize((224, 224), Image.Resampling.BILINEAR)
+    return ((np.asarray(resized, np.float32) - MEAN) / SCALE).transpose(2, 0, 1)[None]
+
+
+def test_targets_and_labels_of_one_call(explainer):
+    assert list(explainer(PHOTO, targets=281).maps) == [281]
+    assert list(explainer(PHOTO, targets=["tabby", 282]).maps) == [281, 282]
+    everything = explainer(PHOTO, targets=-1)
+    assert list(everything.maps) == list(range(1000))
+    assert len({target.label for target in everything.targets}) > 990
+    names = [f"n{index}" for index in range(1000)]
+    assert explainer(PHOTO, targets="n285", labels=names).targets[0].class_id == 285
+    # What the explainer was made with is as it was.
+    assert [target.label for target in explainer(PHOTO).targets] == ["Egyptian cat", "tiger cat"]
+    with pytest.raises(xai_insert.UsageError, match="did you mean 'tabby'"):
+        explainer(PHOTO, targets="tabbi")
+    with pytest.raises(xai_insert.UsageError, match="3"):
+        explainer(PHOTO, labels=["a", "b", "c"])
+
+
+def test_prepared_images(explainer):
+    """A tensor, and a function that makes one, give what OpenVINO gives for that tensor."""
+    photo = np.asarray(Image.open(PHOTO).convert("RGB"))
+    tensor = prepare(photo)
+    direct = run(xai_insert.insert_xai(MOBILENET, saliency_type="f32"), tensor)
+    best = int(direct["logits"].argmax())
+    by_function = xai_insert.Explainer(MOBILENET, preprocess_fn=prepare)
+    assert "function" in str(by_function)
+    for explanation in (
+        explainer(tensor, original_input_image=photo),
+        by_function(photo),
+        by_function(PHOTO),
+        by_function.each([PHOTO])[0],
+    ):
+        target = explanation.targets[0]
+        assert target.class_id == best
+        np.testing.assert_allclose(target.map, direct["saliency_map"][0, best], atol=0.1)
+        assert target.overlay().shape == photo.shape
+    # Without the photo, pictures show the tensor.
+    shown = explainer(tensor).targets[0].overlay(0.0)
+    small = np.asarray(Image.fromarray(photo).resize((224, 224), Image.Resampling.BILINEAR))
+    assert shown.shape == small.shape and np.corrcoef(shown.ravel(), small.ravel())[0, 1] > 0.95
+    for wrong in (tensor[:, :, 1:], np.repeat(tensor, 2, 0), tensor.transpose(0, 2, 3, 1)):
+        with pytest.raises(xai_insert.UsageError, match=r"the model takes \[1, 3, 224, 224\]"):
+            explainer(wrong)
+    with pytest.raises(xai_insert.UsageError, match="original_input_image"):
+        explainer(photo, original_input_image=photo)
+    with pytest.raises(ZeroDivisionError):
+        xai_insert.Explainer(MOBILENET, preprocess_fn=lambda pixels: 1 / 0)(photo)
+
+
+def test_scores_of_a_function():
+    """A softmax in Python is the softmax that is applied otherwise, also as a black box."""
+    seen = []
+
+    def softmax(outputs):
+        seen.append(list(outputs))
+        assert outputs["logits"] is not None and np.array_equal(outputs[0], outputs["logits"])
+        raised = np.exp(outputs[0] - outputs[0].max())
+        return raised / raised.sum()
+
+    for options in ({}, {"method": "rise", "masks": 60}, {"method": "aise", "iterations": 3}):
+        ours = xai_insert.Explainer(MOBILENET, **options)(PHOTO).targets[0]
+        theirs = xai_insert.Explainer(MOBILENET, postprocess_fn=softmax, **options)(PHOTO).targets[0]
+        assert theirs.label == ours.label == "Egyptian cat"
+        assert theirs.score == pytest.approx(ours.score, abs=1e-5)
+        if options.get("method") == "aise":
+            # A search may turn on the last digit; what it finds is alike.
+            assert np.corrcoef(theirs.map.ravel(), ours.map.ravel())[0, 1] > 0.99
+        else:
+            np.testing.assert_allclose(theirs.map, ours.map, rtol=1e-3, atol=1e-3)
+    assert ["logits", "saliency_map"] in seen and ["logits"] in seen
+
+
+def test_what_a_function_raises_arrives():
+    class Mine(Exception):
+        pass
+
+    def fail(outputs):
+        raise Mine("no")
+
+    for mode in ("white-box", "black-box"):
+        explainer = xai_insert.Explainer(MOBILENET, postprocess_fn=fail, mode=mode)
+        with pytest.raises(Mine, match="no"):
+            explainer(PHOTO)
+    wrong = xai_insert.Explainer(MOBILENET, postprocess_fn=lambda outputs: np.zeros((2, 3)))
+    with pytest.raises(xai_insert.UsageError, match=r"postprocess_fn has to return .*\[2, 3\]"):
+        wrong(PHOTO)
+    unknown = xai_insert.Explainer(MOBILENET, postprocess_fn=lambda outputs: outputs["probabilities"])
+    with pytest.raises(KeyError, match="the outputs are 'logits'"):
+        unknown(PHOTO)
+
+
+def test_names_of_openvino_xai():
+    theirs = xai_insert.Explainer(
+        MOBILENET,
+        xai_insert.Task.CLASSIFICATION,
+        explain_mode=xai_insert.ExplainMode.WHITEBOX,
+        explain_method=xai_insert.Method.RECIPROCAM,
+        embed_scaling=True,
+        device_name="CPU",
+    )
+    assert repr(theirs) == "<Explainer ReciproCAM, white-box>"
+    black = xai_insert.Explainer(MOBILENET, explain_mode="blackbox", explain_method="rise", num_masks=8)
+    assert repr(black) == "<Explainer RISE, black-box>"
+    with pytest.raises(TypeError, match="the same option"):
+        xai_insert.Explainer(MOBILENET, masks=3, num_masks=4)
+
+
+def test_ctrl_c_stops_long_work():
+    """The interpreter goes on while photos are explained, and a signal ends the work."""
+    explainer = xai_insert.Explainer(MOBILENET, method="rise", masks=1_000_000)
+    went_on = []
+
+    def interrupt():
+        for _ in range(20):
+            time.sleep(0.05)
+            went_on.append(True)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        explainer(PHOTO)
+    thread.join()
+    assert len(went_on) == 20 and time.monotonic() - started < 20
+    # It can be used again.
+    with pytest.raises(xai_insert.FileError):
+        explainer("nowhere.png")
+
+
+def test_black_box_is_repeatable():
+    rise = xai_insert.Explainer(MOBILENET, method="rise", masks=40, seed=3)
+    assert repr(rise) == "<Explainer RISE, black-box>" and "seed 3" in str(rise)
+    assert np.array_equal(rise(PHOTO).targets[0].map, rise(PHOTO).targets[0].map)
+
+
+def test_one_bad_image_does_not_spoil_the_others(explainer, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    found = explainer.each([PHOTO, bad, tmp_path / "nowhere.png", PHOTO])
+    assert isinstance(found[1], xai_insert.UsageError) and "bad.png" in str(found[1])
+    assert isinstance(found[2], xai_insert.FileError)
+    assert np.array_equal(found[0].targets[0].map, found[3].targets[0].map)
+
+
+def test_wrong_requests(explainer):
+    with pytest.raises(xai_insert.UsageError, match="float32"):
+        explainer(np.zeros((8, 8, 3), np.float32))
+    with pytest.raises(xai_insert.UsageError, match="no image"):
+        explainer(np.zeros((8, 8, 2), np.uint8))
+    with pytest.raises(xai_insert.UsageError, match="effort"):
+        xai_insert.Explainer(MOBILENET, effort="lots")
+    with pytest.raises(TypeError, match="no_such"):
+        xai_insert.Explainer(MOBILENET, no_such=1)
+    with pytest.raises(xai_insert.RefusedError):
+        xai_insert.Explainer(small("mlp_only"), mode="white-box")

@@ -73,6 +73,14 @@ pub struct Op {
 }
 
 impl Op {
+    /// Whether this is a convolution, grouped or transposed ones among them.
+    pub fn is_convolution(&self) -> bool {
+        matches!(
+            self.kind.as_str(),
+            "Convolution" | "GroupConvolution" | "ConvolutionBackpropData" | "GroupConvolutionBackpropData"
+        )
+    }
+
     /// An operation of an operation set, without attributes.
     pub fn new(kind: &str, opset: &str) -> Self {
         Self { kind: kind.to_owned(), opset: opset.to_owned(), attributes: Vec::new() }

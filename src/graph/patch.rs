@@ -88,7 +88,37 @@ impl<'m> Patch<'m> {
     ///
     /// `outputs` are the types and shapes that OpenVINO will infer; they are written to the file as given.
     pub fn add(&mut self, hint: &str, op: Op, inputs: Vec<OutletId>, outputs: Vec<Fact>) -> OutletId {
+        let inputs = match op.kind.as_str() {
+            "MatMul" => inputs,
+            _ => inputs.into_iter().map(|input| self.own_weight(input)).collect(),
+        };
         self.add_with(hint, op, inputs, outputs, None)
+    }
+
+    /// A weight that a product of the original reads through a Convert, such as one in half precision, through one
+    /// of the patch's own.
+    ///
+    /// OpenVINO's CPU plugin keeps such weights small and drops the Convert, unless something else reads it too. Then
+    /// it is computed when the model is compiled, once for all streams, and other streams may read it half done: on
+    /// 2026.4.1, with two streams, maps were wrong in up to every second compilation. A Convert that no product of
+    /// the original reads is folded, and copies of a MatMul leave theirs to be dropped.
+    fn own_weight(&mut self, outlet: OutletId) -> OutletId {
+        let graph = self.graph();
+        if outlet.node.0 >= graph.in_file() {
+            return outlet;
+        }
+        let node = graph.node(outlet.node);
+        let stored = |input: &OutletId| graph.node(input.node).op.kind == "Const";
+        let product = |id: &NodeId| {
+            let op = &graph.node(*id).op;
+            op.kind == "MatMul" || op.is_convolution()
+        };
+        let read = || graph.users(outlet.node).iter().any(product);
+        if node.op.kind != "Convert" || !node.inputs.iter().all(stored) || !read() {
+            return outlet;
+        }
+        let facts = node.outputs.iter().map(|outlet| outlet.fact.clone()).collect();
+        self.add_with(&node.name, node.op.clone(), node.inputs.clone(), facts, None)
     }
 
     /// Adds a constant from its little-endian bytes, as many as `fact` asks for.

@@ -17,12 +17,7 @@ pub(super) fn reads(graph: &Graph, outlet: OutletId) -> Option<OutletId> {
         let node = graph.node(at.node);
         let first = *node.inputs.first()?;
         at = match node.op.kind.as_str() {
-            "Convolution"
-            | "GroupConvolution"
-            | "ConvolutionBackpropData"
-            | "GroupConvolutionBackpropData" => {
-                return Some(first);
-            }
+            _ if node.op.is_convolution() => return Some(first),
             "MatMul" if constant(graph, *node.inputs.get(1)?) => return Some(first),
             "Convert" | "FakeQuantize" | "Transpose" => first,
             "Add" | "Subtract" | "Multiply" => {

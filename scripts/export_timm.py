@@ -5,8 +5,8 @@
 
 Needs: pip install timm openvino xai-insert, and nncf for --int8.
 
-Ends with 1 where verification fails, and with 2 where the model cannot be exported. Transformers in INT8 can fail,
-see docs/int8.md.
+Ends with 1 where verification fails, and with 2 where the model cannot be exported or the check cannot run.
+Transformers in INT8 can fail, see docs/int8.md.
 """
 
 import argparse
@@ -102,12 +102,11 @@ def main():
         report = xai_insert.insert_xai(
             original, targets=arguments.targets, feature_vector=True, output_file=explained, overwrite=True
         )
-    except (xai_insert.XaiInsertError, OSError, RuntimeError, ValueError) as error:
+        print(report)
+        checked = xai_insert.verify(original, explained, image=arguments.image, bench=True)
+    except (xai_insert.XaiInsertError, ImportError, OSError, RuntimeError, ValueError) as error:
         print(f"{arguments.name}: {error}", file=sys.stderr)
         return 2
-    print(report)
-
-    checked = xai_insert.verify(original, explained, image=arguments.image, bench=True)
     print(checked, end="")
     if not checked:
         return 1

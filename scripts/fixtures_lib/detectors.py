@@ -320,6 +320,34 @@ def with_suppression(model):
     return name_ports(suppressed, outputs=("selected", "selected_scores"))
 
 
+def as_boxes_and_labels(model, priors):
+    """What survives suppression as `boxes` `[1,K,5]`, corners in pixels and a score, and `labels` `[1,K]`.
+
+    MMDetection and OTX export detectors so, and Model API's SSD wrapper reads it. Background comes last.
+    """
+    raw, scores = (output.get_node().input_value(0) for output in model.outputs)
+    height, width = SIZE
+    shifts = opset1.multiply(raw, np.float32([[[2.0, 2.0, 2.0, 2.0]]]))
+    corners = opset1.add(shifts, priors)
+    limits = np.float32([[[width, height, width, height]]])
+    corners = opset1.maximum(opset1.minimum(corners, limits), np.float32(0))
+    objects = opset8.slice(scores, np.int64([0]), np.int64([-1]), np.int64([1]), np.int64([2]))
+    by_class = opset1.transpose(objects, np.array([0, 2, 1]))
+    kept = opset9.non_max_suppression(
+        corners, by_class, np.int64(4), np.float32(0.5), np.float32(0.1), box_encoding="corner"
+    )
+    # Rows of batch, class, box: one image, so the first column says nothing.
+    chosen, places = kept.output(0), np.int64(1)
+    labels, boxes = (opset8.gather(chosen, np.int64(column), places) for column in (1, 2))
+    pair = opset8.gather(chosen, np.int64([1, 2]), places)
+    score = opset8.gather_nd(opset1.squeeze(by_class, np.int64([0])), pair)
+    corner = opset8.gather(opset1.squeeze(corners, np.int64([0])), boxes, np.int64(0))
+    rows = opset1.concat([corner, opset1.unsqueeze(score, np.int64([1]))], 1)
+    outputs = [opset1.unsqueeze(value, np.int64([0])) for value in (rows, labels)]
+    found = ov.Model([opset1.result(output) for output in outputs], model.get_parameters(), "boxes_labels")
+    return name_ports(found, outputs=("boxes", "labels"))
+
+
 @fixture("PyTorch")
 def det_ssd(path):
     """SSD: three scales of 3, 6 and 6 anchors, the last of a single position; softmax with background."""
@@ -356,6 +384,22 @@ def det_ssd_output(path):
     found = opset8.detection_output(*flat, np.concatenate([priors, variances], 1), attributes)
     model = ov.Model([opset1.result(found)], model.get_parameters(), "ssd")
     save(name_ports(model, outputs=("detections",)), path)
+
+
+@fixture("PyTorch, OpenVINO")
+def det_ssd_labels(path):
+    """SSD that ends in `boxes` `[1,K,5]` and `labels` `[1,K]`, background last, as Model API reads it."""
+    ssd = Ssd(activation=nn.Softmax(2))
+    model = convert(ssd, [1, 3, *SIZE], ("boxes", "scores"))
+    # Squares of two strides around each position, as many as there are anchors.
+    priors = []
+    for (rows, columns), anchors in zip(((8, 12), (4, 6), (1, 1)), ssd.ANCHORS):
+        steps = np.float32([SIZE[1] / columns, SIZE[0] / rows])
+        grid = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).reshape(-1, 1, 2) + 0.5
+        centers = (grid * steps).repeat(anchors, 1).reshape(-1, 2)
+        priors.append(np.concatenate([centers - steps, centers + steps], 1))
+    priors = np.concatenate(priors)[None].astype(np.float32)
+    save(as_boxes_and_labels(model, priors), path)
 
 
 @fixture("PyTorch")

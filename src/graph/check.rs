@@ -43,7 +43,9 @@ pub(super) fn check(graph: &Graph, patch: &Finished) -> Result<()> {
             let fact = &node.outputs[0].fact;
             let count = fact.shape.iter().try_fold(1usize, |n, dim| n.checked_mul(dim.fixed()?));
             let size = count.and_then(|count| fact.element.byte_size(count));
-            if size != patch.constants.get(id).map(Vec::len) {
+            // Contents of its own, or bytes that the original has.
+            let original = || node.op.attribute("size").and_then(|size| size.parse().ok());
+            if size != patch.constants.get(id).map(Vec::len).or_else(original) {
                 return fail("has contents that do not match its shape");
             }
         }

@@ -19,7 +19,7 @@ impl Dump<'_> {
     pub fn text(&self) -> String {
         let mut out = String::new();
         for (id, node) in &self.patch.nodes {
-            if node.op.kind == "Const" {
+            if self.patch.constants.contains_key(id) {
                 continue;
             }
             let inputs: Vec<String> = node.inputs.iter().map(|input| self.name(*input)).collect();
@@ -52,8 +52,8 @@ impl Dump<'_> {
         let mut out = String::from("digraph xai {\n  rankdir=TB;\n");
         let mut originals: Vec<NodeId> = Vec::new();
         let mut edges = String::new();
-        for (_, node) in &self.patch.nodes {
-            if node.op.kind == "Const" {
+        for (id, node) in &self.patch.nodes {
+            if self.patch.constants.contains_key(id) {
                 continue;
             }
             let facts: Vec<String> = node.outputs.iter().map(|outlet| outlet.fact.to_string()).collect();

@@ -96,29 +96,32 @@ impl<'m> Patch<'m> {
     }
 
     /// A weight that a product of the original reads through a Convert, such as one in half precision, through one
-    /// of the patch's own.
+    /// of the patch's own, from a Const over the same bytes.
     ///
     /// OpenVINO's CPU plugin keeps such weights small and drops the Convert, unless something else reads it too. Then
     /// it is computed when the model is compiled, once for all streams, and other streams may read it half done: on
-    /// 2026.4.1, with two streams, maps were wrong in up to every second compilation. A Convert that no product of
-    /// the original reads is folded, and copies of a MatMul leave theirs to be dropped.
+    /// 2026.4.1, with two streams, maps were wrong in up to every second compilation. Another Convert of the same
+    /// Const would be merged with it, and the original's product computed in another way. Copies of a MatMul leave
+    /// their Convert to be dropped.
     fn own_weight(&mut self, outlet: OutletId) -> OutletId {
         let graph = self.graph();
         if outlet.node.0 >= graph.in_file() {
             return outlet;
         }
-        let node = graph.node(outlet.node);
-        let stored = |input: &OutletId| graph.node(input.node).op.kind == "Const";
         let product = |id: &NodeId| {
             let op = &graph.node(*id).op;
             op.kind == "MatMul" || op.is_convolution()
         };
-        let read = || graph.users(outlet.node).iter().any(product);
-        if node.op.kind != "Convert" || !node.inputs.iter().all(stored) || !read() {
+        let node = graph.node(outlet.node);
+        let ([stored], "Convert") = (&node.inputs[..], node.op.kind.as_str()) else { return outlet };
+        let stored = graph.node(stored.node);
+        if stored.op.kind != "Const" || !graph.users(outlet.node).iter().any(product) {
             return outlet;
         }
-        let facts = node.outputs.iter().map(|outlet| outlet.fact.clone()).collect();
-        self.add_with(&node.name, node.op.clone(), node.inputs.clone(), facts, None)
+        let facts = |node: &Node| node.outputs.iter().map(|outlet| outlet.fact.clone()).collect();
+        // Its attributes name the original's bytes.
+        let weight = self.add_with(&stored.name, stored.op.clone(), Vec::new(), facts(stored), None);
+        self.add_with(&node.name, node.op.clone(), vec![weight], facts(node), None)
     }
 
     /// Adds a constant from its little-endian bytes, as many as `fact` asks for.

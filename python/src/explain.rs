@@ -145,8 +145,15 @@ fn each(
 ) -> Result<Explanations, Error> {
     let (mut plain, mut prepared) = (Vec::new(), Vec::new());
     let mut order: Vec<Result<bool, Error>> = Vec::new();
+    let unread = photos.iter().filter(|given| given.1.is_none());
+    let paths: Vec<PathBuf> = unread.map(|given| given.0.clone()).collect();
+    let mut files = Photo::read_all(&paths).into_iter();
+    let missing = || Error::Internal("a photo was left out".to_owned());
     for given in photos {
-        let photo = read(&given.0, given.1.as_ref());
+        let photo = match &given.1 {
+            Some(pixels) => made(&given.0, pixels),
+            None => files.next().unwrap_or_else(|| Err(missing())),
+        };
         order.push(photo.map(|photo| match &given.2 {
             None => {
                 plain.push(photo);
@@ -165,7 +172,6 @@ fn each(
     let explained =
         if prepared.is_empty() { Vec::new() } else { explainer.explain_prepared(&prepared, stop)? };
     let mut prepared = prepared.into_iter().map(|prepared| prepared.photo).zip(explained);
-    let missing = || Error::Internal("a photo was not explained".to_owned());
     let next = |is_prepared: bool| {
         let one = if is_prepared { prepared.next() } else { plain.next() };
         let (photo, explained) = one.ok_or_else(missing)?;
@@ -175,8 +181,8 @@ fn each(
     Ok(order.into_iter().map(|read| read.and_then(&mut next)).collect())
 }
 
-fn read(path: &Path, pixels: Option<&Pixels>) -> Result<Photo, Error> {
-    let Some((bytes, height, width, channels)) = pixels else { return Photo::read(path) };
+/// A photo of pixels that are at hand.
+fn made(path: &Path, (bytes, height, width, channels): &Pixels) -> Result<Photo, Error> {
     let side = |pixels: usize| u32::try_from(pixels).ok().filter(|side| *side > 0);
     let made = side(*width).zip(side(*height)).and_then(|(width, height)| {
         let bytes = bytes.to_vec();

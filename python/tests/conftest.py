@@ -48,6 +48,19 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+def same_tables(one, other) -> bool:
+    """Whether two tables of datasets agree; the runtime may sum in another order each time that it compiles."""
+    first, second = one.to_pylist(), other.to_pylist()
+    assert len(first) == len(second)
+    for row, twin in zip(first, second, strict=True):
+        for name in ("photo", "class", "label", "height", "width", "error", "corners"):
+            assert row[name] == twin[name], (name, row, twin)
+        if row["error"] is None:
+            assert row["score"] == pytest.approx(twin["score"], abs=1e-5)
+            np.testing.assert_allclose(row["map"], twin["map"], atol=0.01)
+    return True
+
+
 @pytest.fixture(autouse=True)
 def no_litter(tmp_path_factory, monkeypatch):
     """Temporary files of the package go to a folder that has to be empty afterwards."""

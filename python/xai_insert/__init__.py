@@ -9,6 +9,7 @@
 """
 
 from . import errors
+from ._dataset import DatasetReport, explain_dataset, read_dataset
 from ._explain import Explainer, ExplainMode, Explanation, ExplainOptions, Outputs, Target, explain
 from ._insert import Insertion, insert, insert_xai, list_targets, remove_xai
 from ._native import __version__
@@ -29,6 +30,7 @@ from .reports import Check, InsertionReport, Report, VerificationReport
 __all__ = [
     "BranchOptions",
     "Check",
+    "DatasetReport",
     "ExplainMode",
     "ExplainOptions",
     "Explainer",
@@ -53,9 +55,11 @@ __all__ = [
     "__version__",
     "errors",
     "explain",
+    "explain_dataset",
     "insert",
     "insert_xai",
     "list_targets",
+    "read_dataset",
     "remove_xai",
     "verify",
 ]

@@ -81,7 +81,7 @@ _THEIRS = {
 _MODES = {"whitebox": "white-box", "blackbox": "black-box"}
 
 
-def _ours(options: dict[str, Any]) -> dict[str, Any]:
+def as_our_names(options: dict[str, Any]) -> dict[str, Any]:
     """Options by our names."""
     renamed: dict[str, Any] = {}
     for name, value in options.items():
@@ -131,7 +131,7 @@ def _target_texts(targets: Targets | None) -> list[str]:
     return [target if isinstance(target, str) else str(int(target)) for target in listed]
 
 
-def _label_list(labels: StrPath | Sequence[str]) -> list[str]:
+def as_label_list(labels: StrPath | Sequence[str]) -> list[str]:
     if isinstance(labels, (str, os.PathLike)):
         return _native.read_labels(labels)
     return [str(label) for label in labels]
@@ -290,7 +290,7 @@ class Explainer:
         input: Any = None,
         **options: Unpack[ExplainOptions],
     ) -> None:
-        options = _ours({**options, "task": task})
+        options = as_our_names({**options, "task": task})
         self._preprocess = preprocess_fn
         self._targets = _target_texts(options.pop("targets", None))
         labels = options.pop("labels", None)
@@ -299,7 +299,7 @@ class Explainer:
         with as_files(model, weights, example_input=example_input, input=input) as files:
             arguments += values(weights=files.weights)
             self._native = _native.Explainer(files.xml, arguments, preprocess_fn is not None, scores)
-        self._labels = self._native.labels() if labels is None else _label_list(labels)
+        self._labels = self._native.labels() if labels is None else as_label_list(labels)
         self._native.aim(self._targets, self._labels)
 
     @property
@@ -355,7 +355,7 @@ class Explainer:
         self, given: list[Any], targets: Targets | None, labels: StrPath | Sequence[str] | None
     ) -> list[Explanation | Exception]:
         texts = self._targets if targets is None else _target_texts(targets)
-        names = self._labels if labels is None else _label_list(labels)
+        names = self._labels if labels is None else as_label_list(labels)
         found = self._native.explain(given, texts, names)
         return [one if isinstance(one, Exception) else Explanation(one) for one in found]
 

@@ -1,7 +1,9 @@
 //! Explanations: photos in, maps and pictures out.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::time::Duration;
 
 use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
 use pyo3::prelude::*;
@@ -11,7 +13,7 @@ use serde_json::json;
 use xai_insert::Error;
 use xai_insert::explain::picture::{heatmap, over_photo, photo as in_colours};
 use xai_insert::explain::{
-    ClassNames, Explanation, Folder, Photo, Prepared, ScoreFunction, Target, Targets, Watch,
+    ClassNames, Explanation, Folder, Photo, Prepared, ScoreFunction, Target, Targets, Wanted, Watch,
 };
 use xai_insert::runtime::{Interrupt, Tensor};
 
@@ -24,18 +26,46 @@ use crate::interruptible::interruptible;
 #[derive(Debug)]
 pub(crate) struct Explainer {
     inner: Mutex<xai_insert::explain::Explainer>,
+    /// Settings as JSON and as text, so that nobody who asks for them waits for work.
+    settings: Mutex<(String, String)>,
+    labels: Vec<String>,
+    input: ([usize; 4], bool),
     /// What the caller's function raised.
     raised: Raised,
 }
 
 type Raised = Arc<Mutex<Option<PyErr>>>;
 
+thread_local! {
+    /// The explainer whose function this thread is calling, by the address of its `raised`.
+    static CALLING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How long a thread sleeps that waits for another's work.
+const POLL: Duration = Duration::from_millis(20);
+
+/// A target: the index of a class, or what the command takes.
+#[derive(FromPyObject)]
+enum Given {
+    Class(usize),
+    Text(String),
+}
+
+impl From<Given> for Wanted {
+    fn from(given: Given) -> Self {
+        match given {
+            Given::Class(index) => Self::Class(index),
+            Given::Text(text) => Self::Text(text),
+        }
+    }
+}
+
 /// Bytes of a picture with its height, width and channels.
 type Pixels = (PyBackedBytes, usize, usize, usize);
 
 /// A photo: its path or a name, its pixels unless they are to be read, and the values (f32) and shape of the tensor
 /// that was made of it, if it was.
-type Given = (PathBuf, Option<Pixels>, Option<(PyBackedBytes, Vec<usize>)>);
+type Image = (PathBuf, Option<Pixels>, Option<(PyBackedBytes, Vec<usize>)>);
 
 /// Stops the work where the interpreter was asked to.
 struct Stop(Interrupt);
@@ -67,55 +97,55 @@ impl Explainer {
         options.score_function = scores.map(|function| score_function(function, Arc::clone(&raised)));
         // Reading and compiling cannot be stopped half-way.
         let opened = interruptible(py, || {}, || xai_insert::explain::Explainer::open(&model, &options))?;
-        Ok(Self { inner: Mutex::new(opened.map_err(library)?), raised })
+        let explainer = opened.map_err(library)?;
+        let settings = explainer.settings();
+        Ok(Self {
+            settings: Mutex::new((json(settings)?, settings.to_string())),
+            labels: explainer.names().names().to_vec(),
+            input: (settings.input.shape(), settings.input.channels_last),
+            inner: Mutex::new(explainer),
+            raised,
+        })
     }
 
     /// What is applied: as JSON, and as text for people.
-    fn settings(&self, py: Python<'_>) -> PyResult<(String, String)> {
-        py.detach(|| {
-            let explainer = self.lock();
-            let settings = explainer.settings();
-            Ok((json(settings)?, settings.to_string()))
-        })
+    #[getter]
+    fn settings(&self) -> (String, String) {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Names of the classes; empty where they are not known.
-    fn labels(&self, py: Python<'_>) -> Vec<String> {
-        py.detach(|| self.lock().names().names().to_vec())
+    /// Names of the classes that the model brings; empty where they are not known.
+    #[getter]
+    fn labels(&self) -> Vec<String> {
+        self.labels.clone()
     }
 
     /// Shape of the input, and whether channels come last.
-    fn input(&self, py: Python<'_>) -> ([usize; 4], bool) {
-        py.detach(|| {
-            let explainer = self.lock();
-            let input = &explainer.settings().input;
-            (input.shape(), input.channels_last)
-        })
+    #[getter]
+    fn input(&self) -> ([usize; 4], bool) {
+        self.input
     }
 
     /// Checks whether the model has these targets and as many classes as labels.
-    fn aim(&self, py: Python<'_>, targets: Vec<String>, labels: Vec<String>) -> PyResult<()> {
-        py.detach(|| self.lock().aim(Targets::parse_all(&targets)?, ClassNames::new(labels))).map_err(library)
+    fn aim(&self, py: Python<'_>, targets: Vec<Given>, labels: Vec<String>) -> PyResult<()> {
+        let aim = |explainer: &mut xai_insert::explain::Explainer, _: &Stop| {
+            explainer.aim(all_of(targets)?, ClassNames::new(labels))
+        };
+        self.with(py, aim)
     }
 
     /// Explains photos together; an exception stands in place of one that could not be.
     fn explain(
         &self,
         py: Python<'_>,
-        photos: Vec<Given>,
-        targets: Vec<String>,
+        photos: Vec<Image>,
+        targets: Vec<Given>,
         labels: Vec<String>,
     ) -> PyResult<Vec<Py<PyAny>>> {
-        let stop = Stop(Interrupt::default());
-        let work = || {
-            let mut explainer = self.lock();
-            explainer.aim(Targets::parse_all(&targets)?, ClassNames::new(labels))?;
-            each(&mut explainer, &photos, &stop)
-        };
-        let found = interruptible(py, || stop.0.set(), work)?;
-        if let Some(raised) = self.raised.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Err(raised);
-        }
+        let found = self.with(py, |explainer, stop| {
+            explainer.aim(all_of(targets)?, ClassNames::new(labels))?;
+            each(explainer, &photos, stop)
+        })?;
         let object = |found: Result<(Photo, Explanation), Error>| -> PyResult<Py<PyAny>> {
             match found {
                 Ok((photo, explanation)) => {
@@ -125,14 +155,58 @@ impl Explainer {
                 Err(error) => Ok(library(error).into_value(py).into_any()),
             }
         };
-        found.map_err(library)?.into_iter().map(object).collect()
+        found.into_iter().map(object).collect()
     }
 }
 
 impl Explainer {
-    fn lock(&self) -> std::sync::MutexGuard<'_, xai_insert::explain::Explainer> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Does work with the explainer, which other threads may have for a while; both end at Ctrl-C.
+    fn with<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut xai_insert::explain::Explainer, &Stop) -> Result<T, Error> + Send,
+    ) -> PyResult<T> {
+        if CALLING.get() == Arc::as_ptr(&self.raised).addr() {
+            return Err(UsageError::new_err("postprocess_fn cannot use the explainer that calls it"));
+        }
+        let stop = Stop(Interrupt::default());
+        let guarded = || {
+            let mut explainer = loop {
+                match self.inner.try_lock() {
+                    Ok(explainer) => break explainer,
+                    Err(TryLockError::Poisoned(explainer)) => break explainer.into_inner(),
+                    Err(TryLockError::WouldBlock) if stop.stopped() => {
+                        return Err(Box::new((Error::Interrupted, None)));
+                    }
+                    Err(TryLockError::WouldBlock) => std::thread::sleep(POLL),
+                }
+            };
+            let raised = || self.raised.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // What an interrupted call left.
+            drop(raised());
+            let found = work(&mut explainer, &stop);
+            let settings = explainer.settings();
+            if let Ok(shown) = json(settings) {
+                // The first scores may have settled what is done to them.
+                let mut cached = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+                *cached = (shown, settings.to_string());
+            }
+            match (found, raised()) {
+                (Ok(found), None) => Ok(found),
+                (Ok(_), raised) => Err(Box::new((Error::Interrupted, raised))),
+                (Err(error), raised) => Err(Box::new((error, raised))),
+            }
+        };
+        let found = interruptible(py, || stop.0.set(), guarded)?;
+        found.map_err(|failed| {
+            let (error, raised) = *failed;
+            raised.unwrap_or_else(|| library(error))
+        })
     }
+}
+
+fn all_of(targets: Vec<Given>) -> Result<Targets, Error> {
+    Targets::all_of(targets.into_iter().map(Wanted::from))
 }
 
 type Explanations = Vec<Result<(Photo, Explanation), Error>>;
@@ -140,7 +214,7 @@ type Explanations = Vec<Result<(Photo, Explanation), Error>>;
 /// Explains what can be read, the prepared and the others each together; results are in the order of `photos`.
 fn each(
     explainer: &mut xai_insert::explain::Explainer,
-    photos: &[Given],
+    photos: &[Image],
     stop: &Stop,
 ) -> Result<Explanations, Error> {
     let (mut plain, mut prepared) = (Vec::new(), Vec::new());
@@ -201,6 +275,7 @@ fn made(path: &Path, (bytes, height, width, channels): &Pixels) -> Result<Photo,
 /// A function in Python that makes scores; what it raises goes to `raised`.
 fn score_function(function: Py<PyAny>, raised: Raised) -> ScoreFunction {
     ScoreFunction::new(move |outputs: &[(&str, &Tensor)]| {
+        let before = CALLING.replace(Arc::as_ptr(&raised).addr());
         let called = Python::attach(|py| -> PyResult<Vec<f32>> {
             let given: Vec<_> = outputs
                 .iter()
@@ -213,6 +288,7 @@ fn score_function(function: Py<PyAny>, raised: Raised) -> ScoreFunction {
             let (scores, _) = scores.as_chunks();
             Ok(scores.iter().map(|score| f32::from_ne_bytes(*score)).collect())
         });
+        CALLING.set(before);
         called.map_err(|error| {
             let message = format!("the function that makes scores failed: {error}");
             // The first is the one that tells; others are what it led to.
@@ -235,7 +311,7 @@ impl Explained {
     /// Targets and best classes, as JSON.
     fn report(&self) -> PyResult<String> {
         let found = &self.explanation;
-        json(&json!({ "photo": found.path, "best": found.best, "targets": found.targets }))
+        json(&json!({ "photo": found.path.to_string_lossy(), "best": found.best, "targets": found.targets }))
     }
 
     /// The map of a target, over the model's input: f32, height, width.

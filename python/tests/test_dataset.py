@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -47,7 +51,8 @@ def test_what_is_there_is_kept(photos, tmp_path):
     first, second, third = sorted(out.glob("part-*.parquet"))
     kept = first.stat().st_mtime_ns
     second.unlink()
-    (out / ".part-00001.parquet.1.tmp").write_bytes(b"half")
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    (out / f".part-00001.parquet.{socket.gethostname()}.{gone.stdout.strip()}.tmp").write_bytes(b"half")
     seen = []
     report = xai_insert.explain_dataset(
         photos, MOBILENET, out, part_size=2, progress=lambda *now: seen.append(now)
@@ -79,11 +84,14 @@ def test_another_dataset_is_not_mixed_in(photos, tmp_path):
     for change in ({"part_size": 3}, {"targets": "top3"}, {"postprocess_fn": lambda outputs: outputs[0]}):
         with pytest.raises(xai_insert.UsageError, match="another dataset"):
             xai_insert.explain_dataset(photos, MOBILENET, out, **change)
-    with pytest.raises(xai_insert.UsageError, match=r"another dataset \(model differ"):
+    with pytest.raises(xai_insert.UsageError, match=r"another dataset.*\(model differ"):
         xai_insert.explain_dataset(photos, small("cnn_static"), out)
-    (photos / "0.png").unlink()
+    kept = (photos / "0.png").stat()
+    os.utime(photos / "0.png", ns=(kept.st_atime_ns, kept.st_mtime_ns + 1))
     with pytest.raises(xai_insert.UsageError, match="photos"):
         xai_insert.explain_dataset(photos, MOBILENET, out)
+    os.utime(photos / "0.png", ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert xai_insert.explain_dataset(photos, MOBILENET, out).resumed == 1
     (out / "dataset.json").write_text("{")
     with pytest.raises(xai_insert.UsageError, match="cannot be read"):
         xai_insert.explain_dataset(photos, MOBILENET, out)
@@ -110,6 +118,20 @@ def test_functions_and_labels(photos, tmp_path):
     assert shapes == [(250, 250, 3)] * 5
     assert len(rows) == 5 and all(row["label"] == f"n{row['class']}" for row in rows)
     assert list(report.errors) == ["broken.jpg"]
+
+
+def test_a_mistake_spoils_nothing(photos, tmp_path):
+    """What could not begin leaves a folder that can be used."""
+    out = tmp_path / "out"
+    for wrong in ({"targets": ["tabbi"]}, {"model": small("mlp_only"), "mode": "white-box"}, {"part_size": 2.5}):
+        with pytest.raises(xai_insert.XaiInsertError):
+            xai_insert.explain_dataset(photos, **{"model": MOBILENET, "out": out, **wrong})
+    assert xai_insert.explain_dataset(photos, MOBILENET, out, targets=iter([281, 285])).maps == 10
+    assert xai_insert.explain_dataset(photos, MOBILENET, out, targets=np.array([281, 285])).resumed == 1
+    (part,) = out.glob("part-*.parquet")
+    part.write_bytes(b"PAR1")
+    with pytest.raises(xai_insert.FileError, match="remove it"):
+        xai_insert.read_dataset(out)
 
 
 def test_wrong_requests(photos, tmp_path):

@@ -54,7 +54,9 @@ def test_scores_are_those_of_the_command(explainer):
     ours = explainer(PHOTO)
     assert [(t["class"], t["label"]) for t in photo["targets"]] == [(t.class_id, t.label) for t in ours.targets]
     assert photo["targets"][0]["score"] == pytest.approx(ours.targets[0].score, abs=1e-5)
-    assert ours.best == photo["best"] or len(ours.best) == 5
+    assert [(best["class"], best["label"]) for best in ours.best] == [
+        (best["class"], best["label"]) for best in photo["best"]
+    ]
     assert settings["settings"]["method"] == explainer.settings["method"] == "ReciproCAM"
 
 
@@ -105,6 +107,11 @@ def test_targets_and_labels_of_one_call(explainer):
     assert explainer(PHOTO, targets="n285", labels=names).targets[0].class_id == 285
     # What the explainer was made with is as it was.
     assert [target.label for target in explainer(PHOTO).targets] == ["Egyptian cat", "tiger cat"]
+    # An index is an index, whatever classes are called.
+    assert explainer(PHOTO, targets=10, labels=sorted(map(str, range(1000)))).targets[0].class_id == 10
+    for wrong in (1.7, True, -2, [], [None], 1000, "top0"):
+        with pytest.raises(xai_insert.UsageError):
+            explainer(PHOTO, targets=wrong)
     with pytest.raises(xai_insert.UsageError, match="did you mean 'tabby'"):
         explainer(PHOTO, targets="tabbi")
     with pytest.raises(xai_insert.UsageError, match="3"):
@@ -182,6 +189,22 @@ def test_what_a_function_raises_arrives():
     unknown = xai_insert.Explainer(MOBILENET, postprocess_fn=lambda outputs: outputs["probabilities"])
     with pytest.raises(KeyError, match="the outputs are 'logits'"):
         unknown(PHOTO)
+    # The next call knows nothing of it, and a function cannot wait for itself.
+    calls = []
+
+    def once(outputs):
+        calls.append(outputs)
+        if len(calls) == 1:
+            raise Mine("once")
+        if len(calls) == 2:
+            with pytest.raises(xai_insert.UsageError, match="that calls it"):
+                explainer(PHOTO)
+        return outputs["logits"]
+
+    explainer = xai_insert.Explainer(MOBILENET, postprocess_fn=once)
+    with pytest.raises(Mine, match="once"):
+        explainer(PHOTO)
+    assert explainer(PHOTO).targets[0].class_id == 285 and len(calls) == 2
 
 
 def test_names_of_openvino_xai():
@@ -243,9 +266,31 @@ def test_wrong_requests(explainer):
         explainer(np.zeros((8, 8, 3), np.float32))
     with pytest.raises(xai_insert.UsageError, match="no image"):
         explainer(np.zeros((8, 8, 2), np.uint8))
+    for wrong in (np.full((1, 3, 224, 224), np.nan), np.full((1, 3, 224, 224), "a")):
+        with pytest.raises(xai_insert.UsageError, match="prepared image"):
+            explainer(wrong)
+    with pytest.raises(xai_insert.UsageError, match="1 names for 2 images"):
+        explainer.each([PHOTO, PHOTO], names=["one"])
+    for wrong in ({"input_size": 224}, {"labels": 5}, {"num_anchors": 1.5}, {"mean": "a,b"}):
+        with pytest.raises(xai_insert.UsageError):
+            xai_insert.Explainer(MOBILENET, **wrong)
     with pytest.raises(xai_insert.UsageError, match="effort"):
         xai_insert.Explainer(MOBILENET, effort="lots")
     with pytest.raises(TypeError, match="no_such"):
         xai_insert.Explainer(MOBILENET, no_such=1)
     with pytest.raises(xai_insert.RefusedError):
         xai_insert.Explainer(small("mlp_only"), mode="white-box")
+
+
+def test_ctrl_c_stops_waiting_for_another_thread():
+    explainer = xai_insert.Explainer(MOBILENET, method="rise", masks=1500)
+    busy = threading.Thread(target=lambda: explainer(PHOTO))
+    busy.start()
+    time.sleep(0.3)
+    started = time.monotonic()
+    assert explainer.settings["method"] == "RISE"
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        explainer(PHOTO)
+    assert time.monotonic() - started < 2 and busy.is_alive()
+    busy.join()

@@ -12,22 +12,25 @@ import importlib.util
 import json
 import os
 import shutil
-import tempfile
+import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._explain import Explainer, ExplainOptions, Explanation, as_label_list, as_our_names
+from ._explain import Explainer, ExplainOptions, Explanation, as_label_list, as_our_names, as_target_list
 from ._models import Files, as_files
 from ._native import __version__
-from ._options import plain
+from ._options import Task, indices, plain
 from .errors import FileError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow
     from typing_extensions import Unpack
+
+    from ._explain import Outputs, Targets
 
     StrPath = str | os.PathLike[str]
 
@@ -95,8 +98,10 @@ def explain_dataset(
     workers: int | None = None,
     part_size: int = 64,
     progress: Callable[[int, int], None] | None = None,
+    targets: Targets | None = None,
+    task: Task | str | None = None,
     preprocess_fn: Callable[[np.ndarray], np.ndarray] | None = None,
-    postprocess_fn: Callable[[Mapping], np.ndarray] | None = None,
+    postprocess_fn: Callable[[Outputs], np.ndarray] | None = None,
     weights: StrPath | None = None,
     example_input: Any = None,
     input: Any = None,
@@ -105,8 +110,10 @@ def explain_dataset(
     """Explain all photos of a folder and those below, or those listed; maps and scores go to `out` as Parquet.
 
     A part of `part_size` photos is a file of that folder. Parts of an earlier run with the same photos, model and
-    options are kept, so that the same call resumes; another dataset in the folder is an error. `model` and options
-    are those of `Explainer`. `progress` is called with the number of photos that are done, and of all.
+    options are kept, so that the same call resumes; another dataset in the folder is an error. Photos are known by
+    name, size and time, models by their files' bytes (one that is built anew has other names inside, and so is
+    another), functions by name alone. `model` and options are those of `Explainer`. `progress` is called with the
+    number of photos that are done, and of all.
 
     With `ray`, `workers` actors of Ray Data do the work, each with a model of its own: on the cluster that
     `ray.init()` or RAY_ADDRESS names, which has to see `path`, `model` and `out` under the same names, or on a local
@@ -118,59 +125,63 @@ def explain_dataset(
     has a row with `error` and no map.
     """
     _pyarrow()
+    (part_size,) = indices("part_size", part_size)
     if part_size < 1 or (workers is not None and workers < 1):
         raise UsageError("part_size and workers are 1 or more")
     if workers not in (None, 1) and not ray:
         raise UsageError("more than one worker needs ray=True; one uses all cores of this machine")
     root, photos = _photos(path)
+    settings = _settings(options)
+    settings |= {"targets": None if targets is None else as_target_list(targets), "task": task}
+    settings |= {"preprocess_fn": preprocess_fn, "postprocess_fn": postprocess_fn}
+    if weights is not None:
+        settings["weights"] = str(Path(weights).absolute())
     folder = _prepared(Path(out).absolute())
-    settings = _settings(weights, options)
-    settings.update(preprocess_fn=preprocess_fn, postprocess_fn=postprocess_fn)
     with contextlib.ExitStack() as stack:
         # Other machines read the model where they write their results.
         shared = folder if ray else None
         files = stack.enter_context(_model(model, shared, weights, example_input=example_input, input=input))
-        _check_manifest(folder, files, photos, part_size, settings)
+        manifest = _manifest(files, root, photos, part_size, settings)
+        _check(folder, manifest)
         parts = [
             Part(index, photos[start : start + part_size], str(folder / f"part-{index:05}.parquet"))
             for index, start in enumerate(range(0, len(photos), part_size))
         ]
         wanted = [part for part in parts if not Path(part.path).exists()]
-        done = sum(len(part.photos) for part in parts) - sum(len(part.photos) for part in wanted)
-        arguments = (str(files.xml.absolute()), str(root), settings)
-        for index in _ray_run(wanted, arguments, workers) if ray else _run(wanted, arguments):
-            done += len(parts[index].photos)
-            if progress is not None:
-                progress(done, len(photos))
+        done = len(photos) - sum(len(part.photos) for part in wanted)
+        if wanted:
+            arguments = (str(files.xml.absolute()), str(root), settings)
+            # What is wrong with model or options is said here, before anything is written or a cluster asked.
+            worker = Worker(*arguments)
+            text = json.dumps(manifest, indent=2) + "\n"
+            _replace(folder / _MANIFEST, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+            for index in _on_ray(wanted, arguments, workers) if ray else _here(wanted, worker):
+                done += len(parts[index].photos)
+                if progress is not None:
+                    progress(done, len(photos))
         _clean(folder)
     return _report(folder, parts, len(wanted), len(photos))
 
 
 def read_dataset(out: StrPath) -> pyarrow.Table:
     """What `explain_dataset` wrote, as one table, in the order of the photos."""
-    parquet = _pyarrow().parquet
     paths = sorted(Path(out).glob("part-*.parquet"))
     if not paths:
         raise UsageError(f"{out} holds no parts of a dataset")
-    return _pyarrow().concat_tables([parquet.read_table(path) for path in paths])
+    return _pyarrow().concat_tables([_read(path) for path in paths])
 
 
-def _run(parts: list[Part], arguments: tuple[Any, ...]) -> Iterator[int]:
+def _here(parts: list[Part], worker: Worker) -> Iterator[int]:
     """Does the work in this process; yields parts as they are done."""
-    worker = Worker(*arguments) if parts else None
     for part in parts:
         worker.explain(part)
         yield part.index
 
 
-def _ray_run(parts: list[Part], arguments: tuple[Any, ...], workers: int | None) -> Iterator[int]:
-    if not parts:
-        return
+def _on_ray(parts: list[Part], arguments: tuple[Any, ...], workers: int | None) -> Iterator[int]:
     from ._ray import run
 
-    # What is wrong with model or options is said here, before a cluster is asked.
-    Explainer(arguments[0], **arguments[2])
-    yield from run(parts, arguments, workers)
+    return run(parts, arguments, workers)
 
 
 def _photos(path: Any) -> tuple[Path, list[str]]:
@@ -181,11 +192,20 @@ def _photos(path: Any) -> tuple[Path, list[str]]:
         root = Path(path).absolute()
         if not root.is_dir():
             raise UsageError(f"{path} is no folder; give one, or a list of photos")
-        found = (photo for photo in root.rglob("*") if photo.suffix.lower() in _SUFFIXES and photo.is_file())
-        photos = sorted(str(photo.relative_to(root)) for photo in found)
+        photos = sorted(str(photo.relative_to(root)) for photo in _found(root))
     if not photos:
         raise UsageError(f"{path} holds no photos")
     return root, photos
+
+
+def _found(root: Path) -> Iterator[Path]:
+    def failed(error: OSError) -> None:
+        raise FileError(f"cannot read the folder {error.filename}: {error.strerror}") from error
+
+    for folder, _, names in os.walk(root, onerror=failed):
+        for photo in (Path(folder, name) for name in names):
+            if photo.suffix.lower() in _SUFFIXES and photo.is_file():
+                yield photo
 
 
 def _prepared(folder: Path) -> Path:
@@ -197,10 +217,31 @@ def _prepared(folder: Path) -> Path:
     return folder
 
 
+def _temporary(name: str) -> str:
+    """A name that says whose it is: after a kill, nobody's."""
+    return f".{name}.{socket.gethostname()}.{os.getpid()}.tmp"
+
+
 def _clean(folder: Path) -> None:
-    """Removes what killed workers left."""
-    for path in folder.glob(".part-*.tmp"):
-        path.unlink(missing_ok=True)
+    """Removes what killed workers left: files of processes that are gone, and of other machines after a day."""
+    for path in folder.glob(".*.tmp"):
+        host, _, process = path.name.removesuffix(".tmp").rpartition(".")
+        if not process.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            here = host.endswith(f".{socket.gethostname()}")
+            if not _alive(int(process)) if here else time.time() - path.stat().st_mtime > 86400:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @contextlib.contextmanager
@@ -210,48 +251,71 @@ def _model(model: Any, shared: Path | None, weights: Any, **convert: Any) -> Ite
         if files.kept or shared is None:
             yield files
             return
-        with tempfile.TemporaryDirectory(prefix=".model-", dir=shared) as folder:
+        folder = shared / _temporary("model")
+        try:
+            folder.mkdir(exist_ok=True)
             for path in (files.xml, files.xml.with_suffix(".bin")):
                 if path.exists():
                     shutil.copy(path, folder)
-            yield files._replace(xml=Path(folder, files.xml.name))
+            yield files._replace(xml=folder / files.xml.name)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _settings(weights: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """Options that mean the same on every machine."""
+def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that mean the same on every machine, and can be read more than once."""
     settings = as_our_names({name: value for name, value in options.items() if value is not None})
     if "labels" in settings:
         settings["labels"] = as_label_list(settings["labels"])
-    if weights is not None:
-        settings["weights"] = str(Path(weights).absolute())
+    for name, value in settings.items():
+        if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+            settings[name] = list(value)
     return settings
 
 
-def _check_manifest(folder: Path, files: Files, photos: list[str], part_size: int, settings: dict[str, Any]) -> None:
-    digest = hashlib.sha256()
-    for path in (files.xml, files.weights or files.xml.with_suffix(".bin")):
-        if path.exists():
-            digest.update(path.read_bytes())
-    manifest = {
+def _manifest(
+    files: Files, root: Path, photos: list[str], part_size: int, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """What makes a dataset this one and no other."""
+    model, listed = hashlib.sha256(), hashlib.sha256()
+    try:
+        for path in (files.xml, files.weights or files.xml.with_suffix(".bin")):
+            if path.exists():
+                model.update(path.read_bytes())
+    except OSError as error:
+        raise FileError(f"cannot read {error.filename}: {error.strerror}") from error
+    for photo in photos:
+        listed.update(os.fsencode(photo) + b"\0")
+        with contextlib.suppress(OSError):
+            # One that cannot be read gets a row that says so.
+            state = (root / photo).stat()
+            listed.update(f"{state.st_size} {state.st_mtime_ns}".encode())
+    return {
         "version": __version__,
-        "model": digest.hexdigest(),
-        "photos": hashlib.sha256("\n".join(photos).encode()).hexdigest(),
+        "model": model.hexdigest(),
+        "photos": listed.hexdigest(),
         "part_size": part_size,
         "options": {name: _recorded(value) for name, value in sorted(settings.items()) if value is not None},
     }
+
+
+def _check(folder: Path, manifest: dict[str, Any]) -> None:
+    """Raises where the folder holds parts of something else."""
     path = folder / _MANIFEST
-    if path.exists():
-        try:
-            earlier = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UsageError(f"{path} cannot be read ({error}); choose another folder") from error
-        differing = [name for name in manifest if earlier.get(name) != manifest[name]]
-        if differing:
-            raise UsageError(f"{folder} holds another dataset ({', '.join(differing)} differ); choose another folder")
-    elif any(folder.glob("part-*.parquet")):
+    if not any(folder.glob("part-*.parquet")):
+        return
+    if not path.exists():
         raise UsageError(f"{folder} holds parts without a {_MANIFEST}; choose another folder")
-    else:
-        _replace(path, lambda temporary: temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8"))
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        differing = [name for name in manifest if earlier.get(name) != manifest[name]]
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"{path} cannot be read ({error}); choose another folder") from error
+    if differing:
+        names = ", ".join(differing)
+        raise UsageError(f"{folder} holds another dataset, see {path} ({names} differ); choose another folder")
 
 
 def _recorded(value: Any) -> Any:
@@ -284,12 +348,12 @@ def _schema() -> pyarrow.Schema:
 
 def _rows(photo: str, explanation: Explanation | Exception) -> Iterator[dict[str, Any]]:
     if isinstance(explanation, Exception):
-        yield {"photo": photo, "error": str(explanation)}
+        yield {"photo": _text(photo), "error": _text(str(explanation))}
         return
     for target in explanation.targets:
         map = target.map
         yield {
-            "photo": photo,
+            "photo": _text(photo),
             "class": target.class_id,
             "label": target.label,
             "score": target.score,
@@ -300,6 +364,11 @@ def _rows(photo: str, explanation: Explanation | Exception) -> Iterator[dict[str
         }
 
 
+def _text(text: str) -> str:
+    """Names that are not UTF-8, as far as they can be written."""
+    return os.fsencode(text).decode("utf-8", "replace")
+
+
 def _write(rows: list[dict[str, Any]], path: Path) -> None:
     arrow = _pyarrow()
     table = arrow.Table.from_pylist(rows, schema=_schema())
@@ -308,7 +377,7 @@ def _write(rows: list[dict[str, Any]], path: Path) -> None:
 
 def _replace(path: Path, write: Callable[[Path], Any]) -> None:
     """Writes a file in one step: it is there as a whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(_temporary(path.name))
     try:
         write(temporary)
         temporary.replace(path)
@@ -318,11 +387,18 @@ def _replace(path: Path, write: Callable[[Path], Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _read(path: Path, columns: list[str] | None = None) -> pyarrow.Table:
+    arrow = _pyarrow()
+    try:
+        return arrow.parquet.read_table(path, columns=columns)
+    except (OSError, arrow.ArrowException) as error:
+        raise FileError(f"cannot read {path} ({error}); remove it, and the same call makes it anew") from error
+
+
 def _report(folder: Path, parts: list[Part], written: int, photos: int) -> DatasetReport:
-    parquet = _pyarrow().parquet
     maps, errors = 0, {}
     for part in parts:
-        table = parquet.read_table(part.path, columns=["photo", "error"])
+        table = _read(Path(part.path), ["photo", "error"])
         for photo, error in zip(*(table.column(name).to_pylist() for name in ("photo", "error")), strict=True):
             maps += error is None
             if error is not None:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import enum
-import functools
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from . import _native
 from ._models import as_files, openvino_library
-from ._options import Method, SharedOptions, Task, method_name, plain, shared_arguments, values
+from ._options import (
+    Method,
+    ShapeOptions,
+    Task,
+    check_names,
+    indices,
+    method_name,
+    pair,
+    plain,
+    shared_arguments,
+    values,
+)
 from .errors import UsageError, XaiInsertError
 
 if TYPE_CHECKING:
@@ -33,12 +43,28 @@ class ExplainMode(str, enum.Enum):
     BLACKBOX = "black-box"
 
 
-class ExplainOptions(SharedOptions, total=False):
+class _TheirNames(TypedDict, total=False):
+    """What `openvino_xai` calls some options."""
+
+    explain_mode: ExplainMode | str | None
+    explain_method: Method | str | None
+    embed_scaling: bool | None
+    device_name: str | None
+    label_names: StrPath | Sequence[str] | None
+    num_masks: int | None
+    num_cells: int | None
+    prob: float | None
+    num_iterations_per_kernel: int | None
+
+
+class ExplainOptions(ShapeOptions, _TheirNames, total=False):
     """Options of explanations: those of `xai-explain`, by the same names. `xai-explain --help` says what they do.
 
-    `Explainer` also takes them by the names that `openvino_xai` gives them.
+    The names that `openvino_xai` gives some of them are understood as well.
     """
 
+    target_layer: str | Sequence[str] | None
+    scaling: bool | None
     mode: ExplainMode | str | None
     method: Method | str | None
     effort: Literal["speed", "balance", "quality"] | None
@@ -47,7 +73,6 @@ class ExplainOptions(SharedOptions, total=False):
     probability: float | None
     seed: int | None
     iterations: int | None
-    targets: Targets | None
     labels: StrPath | Sequence[str] | None
     activation: Literal["auto", "softmax", "sigmoid", "none"] | None
     threshold: float | None
@@ -64,8 +89,7 @@ class ExplainOptions(SharedOptions, total=False):
     openvino_lib: StrPath | None
 
 
-# What openvino_xai calls some options.
-_THEIRS = {
+_OURS = {
     "explain_mode": "mode",
     "explain_method": "method",
     "embed_scaling": "scaling",
@@ -76,26 +100,20 @@ _THEIRS = {
     "prob": "probability",
     "num_iterations_per_kernel": "iterations",
 }
-
-
 _MODES = {"whitebox": "white-box", "blackbox": "black-box"}
+_SHARED = {"task", "target_layer", "scaling", *ShapeOptions.__annotations__}
 
 
-def as_our_names(options: dict[str, Any]) -> dict[str, Any]:
+def as_our_names(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options by our names."""
+    check_names(options, ExplainOptions)
     renamed: dict[str, Any] = {}
     for name, value in options.items():
-        ours = _THEIRS.get(name, name)
+        ours = _OURS.get(name, name)
         if ours in renamed:
-            raise TypeError(f"{name} and {ours} are the same option")
-        if ours not in _OPTIONS:
-            raise TypeError(f"explanations have no option {name!r}")
+            raise TypeError(f"{name!r} and {ours!r} are the same option")
         renamed[ours] = value
     return renamed
-
-
-_OPTIONS = {name for options in (SharedOptions, ExplainOptions) for name in options.__annotations__}
-_SHARED = set(SharedOptions.__annotations__)
 
 
 def _explain_arguments(options: dict[str, Any]) -> list[str]:
@@ -106,34 +124,38 @@ def _explain_arguments(options: dict[str, Any]) -> list[str]:
         own["mode"] = _MODES.get(plain(mode), plain(mode))
     own["method"] = method_name(own.get("method"))
     for name in ("mean", "scale"):
-        if isinstance(own.get(name), Iterable):
-            own[name] = ",".join(str(float(number)) for number in own[name])
-    for name, form in (("input_range", "{}..{}"), ("input_size", "{}x{}")):
-        if own.get(name) is not None:
-            own[name] = form.format(*own[name])
-    if own.get("reverse_input_channels") is not None:
-        own["reverse_input_channels"] = str(bool(own["reverse_input_channels"])).lower()
+        given = own.get(name)
+        if isinstance(given, Iterable) and not isinstance(given, str):
+            own[name] = ",".join(str(number) for number in given)
+    own["input_range"] = pair("input_range", own.get("input_range"), "{}..{}")
+    own["input_size"] = pair("input_size", own.get("input_size"), "{}x{}")
+    if (reverse := own.get("reverse_input_channels")) is not None:
+        own["reverse_input_channels"] = str(reverse).lower()
     own["openvino_lib"] = own.get("openvino_lib") or openvino_library()
     return shared_arguments(**shared) + values(**own)
 
 
-def _target_texts(targets: Targets | None) -> list[str]:
-    """Targets as `xai-explain` takes them; -1 is all, as in `openvino_xai`."""
+def as_target_list(targets: Targets | None) -> list[str | int]:
+    """Targets as Rust takes them: indices, and texts as on the command line; -1 is all, as in `openvino_xai`."""
     if targets is None:
         return ["pred"]
     if isinstance(targets, str):
         return [targets]
     listed = list(targets) if isinstance(targets, Iterable) else [targets]
-    if [target for target in listed if not isinstance(target, str)] == [-1] == listed:
+    found = [one if isinstance(one, str) else indices("targets", one)[0] for one in listed]
+    if found == [-1]:
         return ["all"]
-    if not listed:
-        raise UsageError("targets are empty; leave them out for what the model predicts")
-    return [target if isinstance(target, str) else str(int(target)) for target in listed]
+    if not found or any(isinstance(one, int) and one < 0 for one in found):
+        raise UsageError(f"targets are indices from 0, names, or -1 for all, not {targets!r}")
+    return found
 
 
 def as_label_list(labels: StrPath | Sequence[str]) -> list[str]:
+    """Names of the classes; a path is read."""
     if isinstance(labels, (str, os.PathLike)):
         return _native.read_labels(labels)
+    if not isinstance(labels, Iterable):
+        raise UsageError(f"labels are a file or a list of names, not {labels!r}")
     return [str(label) for label in labels]
 
 
@@ -144,7 +166,7 @@ class Outputs(Mapping):
         self._outputs = outputs
 
     def __getitem__(self, key: str | int) -> np.ndarray:
-        if isinstance(key, int):
+        if hasattr(key, "__index__"):
             return self._outputs[key][1]
         for name, value in self._outputs:
             if name == key:
@@ -158,23 +180,45 @@ class Outputs(Mapping):
         return len(self._outputs)
 
 
-def _scores(function: Callable[[Mapping], Any], given: list[tuple[str, str, list[int], bytes]]) -> bytes:
-    """Calls `postprocess_fn` on what Rust hands over."""
+class _Scores:
+    """`postprocess_fn` as Rust calls it."""
+
+    def __init__(self, function: Callable[[Outputs], Any]) -> None:
+        self._function = function
+        self._count: int | None = None
+
+    def __call__(self, given: list[tuple[str, str, list[int], bytes]]) -> bytes:
+        outputs = Outputs([(name, _array(name, *tensor)) for name, *tensor in given])
+        scores = _numbers(self._function(outputs), "postprocess_fn has to return scores")
+        if scores.ndim == 0 or scores.size != scores.shape[-1]:
+            shape = list(scores.shape)
+            raise UsageError(f"postprocess_fn has to return scores [classes] or [1, classes], not {shape}")
+        if self._count is None:
+            self._count = scores.size
+        if scores.size != self._count:
+            raise UsageError(f"postprocess_fn returned {self._count} scores, and then {scores.size}")
+        return scores.tobytes()
+
+
+def _array(name: str, element: str, shape: list[int], data: bytes) -> np.ndarray:
     import numpy as np
 
-    def array(element: str, shape: list[int], data: bytes) -> np.ndarray:
-        kind = {"f16": "e", "f32": "f4", "f64": "f8", "boolean": "?"}.get(element)
-        if kind is None:
-            if element[0] not in "iu" or element[1:] not in ("8", "16", "32", "64"):
-                raise UsageError(f"an output of type {element} cannot be handed to postprocess_fn")
-            kind = f"{element[0]}{int(element[1:]) // 8}"
-        return np.frombuffer(data, kind).reshape(shape)
+    kind = {"f16": "e", "f32": "f4", "f64": "f8", "boolean": "?"}.get(element)
+    if kind is None:
+        if element[0] not in "iu" or element[1:] not in ("8", "16", "32", "64"):
+            raise UsageError(f"output {name!r} of type {element} cannot be handed to postprocess_fn")
+        kind = f"{element[0]}{int(element[1:]) // 8}"
+    return np.frombuffer(data, kind).reshape(shape)
 
-    outputs = Outputs([(name, array(element, shape, data)) for name, element, shape, data in given])
-    scores = np.asarray(function(outputs), np.float32)
-    if scores.ndim == 0 or scores.size != scores.shape[-1]:
-        raise UsageError(f"postprocess_fn has to return scores [classes] or [1, classes], not {list(scores.shape)}")
-    return scores.tobytes()
+
+def _numbers(given: Any, what: str) -> np.ndarray:
+    """An array of f32, or an error that begins with `what`."""
+    import numpy as np
+
+    array = np.asarray(given)
+    if array.dtype.kind not in "fiub":
+        raise UsageError(f"{what}, not an array of type {array.dtype}")
+    return np.ascontiguousarray(array, np.float32)
 
 
 class Target:
@@ -283,29 +327,30 @@ class Explainer:
         model: Any,
         task: Task | str | None = None,
         preprocess_fn: Callable[[np.ndarray], np.ndarray] | None = None,
-        postprocess_fn: Callable[[Mapping], np.ndarray] | None = None,
+        postprocess_fn: Callable[[Outputs], np.ndarray] | None = None,
         *,
+        targets: Targets | None = None,
         weights: StrPath | None = None,
         example_input: Any = None,
         input: Any = None,
         **options: Unpack[ExplainOptions],
     ) -> None:
-        options = as_our_names({**options, "task": task})
+        given = as_our_names(options)
         self._preprocess = preprocess_fn
-        self._targets = _target_texts(options.pop("targets", None))
-        labels = options.pop("labels", None)
-        arguments = _explain_arguments(options)
-        scores = None if postprocess_fn is None else functools.partial(_scores, postprocess_fn)
+        self._targets = as_target_list(targets)
+        labels = given.pop("labels", None)
+        arguments = _explain_arguments({**given, "task": task})
+        scores = None if postprocess_fn is None else _Scores(postprocess_fn)
         with as_files(model, weights, example_input=example_input, input=input) as files:
             arguments += values(weights=files.weights)
             self._native = _native.Explainer(files.xml, arguments, preprocess_fn is not None, scores)
-        self._labels = self._native.labels() if labels is None else as_label_list(labels)
+        self._labels = self._native.labels if labels is None else as_label_list(labels)
         self._native.aim(self._targets, self._labels)
 
     @property
     def settings(self) -> dict[str, Any]:
         """What is applied, with nothing left open."""
-        return json.loads(self._native.settings()[0])
+        return json.loads(self._native.settings[0])
 
     @property
     def labels(self) -> list[str]:
@@ -334,14 +379,19 @@ class Explainer:
 
     def each(
         self,
-        images: Sequence[Image],
+        images: Iterable[Image],
         targets: Targets | None = None,
         *,
         labels: StrPath | Sequence[str] | None = None,
         names: Sequence[str] | None = None,
     ) -> list[Explanation | Exception]:
         """Explain images together; an exception stands in place of one that could not be explained."""
-        names = names or [f"image {index}" for index in range(len(images))]
+        if isinstance(images, (str, os.PathLike)):
+            raise UsageError("each takes several images; call the explainer itself for one")
+        images = list(images)
+        names = [f"image {index}" for index in range(len(images))] if names is None else list(names)
+        if len(names) != len(images):
+            raise UsageError(f"{len(names)} names for {len(images)} images")
         given: list[Any] = []
         for image, name in zip(images, names, strict=True):
             try:
@@ -354,7 +404,7 @@ class Explainer:
     def _explain(
         self, given: list[Any], targets: Targets | None, labels: StrPath | Sequence[str] | None
     ) -> list[Explanation | Exception]:
-        texts = self._targets if targets is None else _target_texts(targets)
+        texts = self._targets if targets is None else as_target_list(targets)
         names = self._labels if labels is None else as_label_list(labels)
         found = self._native.explain(given, texts, names)
         return [one if isinstance(one, Exception) else Explanation(one) for one in found]
@@ -370,7 +420,7 @@ class Explainer:
             image = _rows(_native.read_photo(name), "u1", 3)
         image = np.asarray(image)
         if self._preprocess is not None:
-            tensor = np.asarray(self._preprocess(image))
+            tensor = self._preprocess(image)
             original = image if original is None else original
         elif image.ndim == 4:
             tensor = image
@@ -378,16 +428,19 @@ class Explainer:
             return name, _pixels(image), None
         else:
             raise UsageError("original_input_image is for an image that is prepared already, with four axes")
-        shape, channels_last = self._native.input()
+        values = _numbers(tensor, "a prepared image is an array of numbers")
+        tensor = np.asarray(tensor)
+        shape, channels_last = self._native.input
         if list(tensor.shape) != shape:
             raise UsageError(f"a prepared image of the shape {list(tensor.shape)}; the model takes {shape}")
+        if not np.isfinite(values).all():
+            raise UsageError(f"{name}: the prepared image is not finite numbers")
         if original is None or np.asarray(original).ndim == 4:
             original = _shown(tensor, channels_last)
-        values = np.ascontiguousarray(tensor, np.float32)
         return name, _pixels(np.asarray(original)), (values.tobytes(), list(values.shape))
 
     def __str__(self) -> str:
-        return self._native.settings()[1]
+        return self._native.settings[1]
 
     def __repr__(self) -> str:
         settings = self.settings
@@ -399,12 +452,18 @@ def explain(
     image: Image,
     targets: Targets | None = None,
     *,
+    task: Task | str | None = None,
     preprocess_fn: Callable[[np.ndarray], np.ndarray] | None = None,
-    postprocess_fn: Callable[[Mapping], np.ndarray] | None = None,
+    postprocess_fn: Callable[[Outputs], np.ndarray] | None = None,
+    weights: StrPath | None = None,
+    example_input: Any = None,
+    input: Any = None,
     **options: Unpack[ExplainOptions],
 ) -> Explanation:
     """Explain an image. For several there is `Explainer`, which reads the model once; options are those of it."""
-    return Explainer(model, None, preprocess_fn, postprocess_fn, **options)(image, targets)
+    source = {"weights": weights, "example_input": example_input, "input": input}
+    explainer = Explainer(model, task, preprocess_fn, postprocess_fn, targets=targets, **source, **options)
+    return explainer(image)
 
 
 def _drawing(weight: float, colours: str, caption: bool) -> list[str]:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _native
 from ._models import as_files, import_openvino
-from ._options import BranchOptions, Method, Task, branch_arguments
+from ._options import BranchOptions, InsertXaiOptions, Method, Task, branch_arguments, check_names
 from ._verify import VerifyOptions, verify_files
 from .errors import UsageError
 from .reports import InsertionReport, VerificationReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     import openvino
     from typing_extensions import Unpack
@@ -116,10 +116,15 @@ def insert_xai(
     task: Task | str | None = ...,
     explain_method: Method | str | None = ...,
     target_layer: str | Sequence[str] | None = ...,
-    embed_scaling: bool = ...,
+    embed_scaling: bool | None = ...,
     *,
     output_file: None = ...,
-    **options: Any,
+    overwrite: bool = ...,
+    verify: bool = ...,
+    weights: StrPath | None = ...,
+    example_input: Any = ...,
+    input: Any = ...,
+    **options: Unpack[InsertXaiOptions],
 ) -> openvino.Model: ...
 @overload
 def insert_xai(
@@ -127,17 +132,22 @@ def insert_xai(
     task: Task | str | None = ...,
     explain_method: Method | str | None = ...,
     target_layer: str | Sequence[str] | None = ...,
-    embed_scaling: bool = ...,
+    embed_scaling: bool | None = ...,
     *,
     output_file: StrPath,
-    **options: Any,
+    overwrite: bool = ...,
+    verify: bool = ...,
+    weights: StrPath | None = ...,
+    example_input: Any = ...,
+    input: Any = ...,
+    **options: Unpack[InsertXaiOptions],
 ) -> InsertionReport | None: ...
 def insert_xai(
     model: StrPath | openvino.Model | Any,
     task: Task | str | None = None,
     explain_method: Method | str | None = None,
     target_layer: str | Sequence[str] | None = None,
-    embed_scaling: bool = True,
+    embed_scaling: bool | None = True,
     *,
     output_file: StrPath | None = None,
     overwrite: bool = False,
@@ -145,18 +155,7 @@ def insert_xai(
     weights: StrPath | None = None,
     example_input: Any = None,
     input: Any = None,
-    output: str | None = None,
-    num_anchors: Iterable[int] | None = None,
-    saliency_size: tuple[int, int] | None = None,
-    block: int | None = None,
-    mask: Literal["gaussian", "single"] | None = None,
-    class_token: bool = True,
-    targets: str | Iterable[int] | None = None,
-    saliency_type: Literal["u8", "f32"] | None = None,
-    output_name: str | None = None,
-    feature_vector: bool = False,
-    lowering: Literal["auto", "dense"] | None = None,
-    memory_budget: int | str | None = None,
+    **options: Unpack[InsertXaiOptions],
 ) -> openvino.Model | InsertionReport | None:
     """Add a saliency map output to a model.
 
@@ -168,6 +167,7 @@ def insert_xai(
     are options of `xai-insert`. `model` is what `insert` takes. With `verify` the result is checked first, and
     `VerificationError` raised where it is not what it should be.
     """
+    check_names(options, InsertXaiOptions)
     insertion = insert(
         model,
         weights=weights,
@@ -175,20 +175,9 @@ def insert_xai(
         input=input,
         task=task,
         method=explain_method,
-        output=output,
         target_layer=target_layer,
-        num_anchors=num_anchors,
-        saliency_size=saliency_size,
-        block=block,
-        mask=mask,
-        class_token=class_token,
-        targets=targets,
         scaling=embed_scaling,
-        saliency_type=saliency_type,
-        output_name=output_name,
-        feature_vector=feature_vector,
-        lowering=lowering,
-        memory_budget=memory_budget,
+        **options,
     )
     if insertion is None:
         return None if output_file is not None else _as_it_is(model, weights)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal, TypedDict
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypedDict
 
 from .errors import UsageError
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 
 class Task(str, enum.Enum):
@@ -33,30 +31,35 @@ class Method(str, enum.Enum):
     """Black box: for explanations, not for branches."""
 
 
-class SharedOptions(TypedDict, total=False):
-    """Options that shape a branch, be it written to a file or used at once."""
+class ShapeOptions(TypedDict, total=False):
+    """Options that shape a branch."""
 
-    task: Task | str | None
     output: str | None
-    target_layer: str | Sequence[str] | None
-    num_anchors: Iterable[int] | None
+    num_anchors: int | Iterable[int] | None
     saliency_size: tuple[int, int] | None
     block: int | None
     mask: Literal["gaussian", "single"] | None
     class_token: bool
-    scaling: bool
     saliency_type: Literal["u8", "f32"] | None
     output_name: str | None
     lowering: Literal["auto", "dense"] | None
     memory_budget: int | str | None
 
 
-class BranchOptions(SharedOptions, total=False):
+class InsertXaiOptions(ShapeOptions, total=False):
+    """Options of `insert_xai` beside those that `openvino_xai` has."""
+
+    targets: str | int | Iterable[int] | None
+    feature_vector: bool
+
+
+class BranchOptions(InsertXaiOptions, total=False):
     """Options of a branch: those of `xai-insert`, by the same names. `xai-insert --help` says what they do."""
 
+    task: Task | str | None
     method: Method | str | None
-    targets: str | Iterable[int] | None
-    feature_vector: bool
+    target_layer: str | Sequence[str] | None
+    scaling: bool
 
 
 _ALIASES = {"detclassprobabilitymap": "classprobabilitymap"}
@@ -71,13 +74,14 @@ def method_name(method: Method | str | None) -> str | None:
 def branch_arguments(
     *,
     method: Method | str | None = None,
-    targets: str | Iterable[int] | None = None,
+    targets: str | int | Iterable[int] | None = None,
     feature_vector: bool = False,
-    **shared: Unpack[SharedOptions],
+    **shared: Any,
 ) -> list[str]:
     """Options of `xai-insert`."""
+    check_names(shared, BranchOptions)
     if targets is not None and not isinstance(targets, str):
-        targets = ",".join(str(int(target)) for target in targets)
+        targets = ",".join(str(index) for index in indices("targets", targets))
     own = values(method=method_name(method), targets=targets) + flags(feature_vector=feature_vector)
     return own + shared_arguments(**shared)
 
@@ -87,12 +91,12 @@ def shared_arguments(
     task: Task | str | None = None,
     output: str | None = None,
     target_layer: str | Sequence[str] | None = None,
-    num_anchors: Iterable[int] | None = None,
+    num_anchors: int | Iterable[int] | None = None,
     saliency_size: tuple[int, int] | None = None,
     block: int | None = None,
     mask: str | None = None,
-    class_token: bool = True,
-    scaling: bool = True,
+    class_token: bool | None = None,
+    scaling: bool | None = None,
     saliency_type: str | None = None,
     output_name: str | None = None,
     lowering: str | None = None,
@@ -102,15 +106,16 @@ def shared_arguments(
     known = [known.value for known in Task]
     if task is not None and plain(task) not in known:
         raise UsageError(f"task {plain(task)!r} is not known; there are {', '.join(known)}")
-    if not scaling and saliency_type is None:
+    unscaled = scaling is not None and not scaling
+    if unscaled and saliency_type is None:
         saliency_type = "f32"
     layers = [target_layer] if isinstance(target_layer, str) else target_layer or []
     arguments = [f"--target-layer={layer}" for layer in layers]
-    arguments += flags(no_class_token=not class_token, no_scaling=not scaling)
+    arguments += flags(no_class_token=class_token is not None and not class_token, no_scaling=unscaled)
     return arguments + values(
         task=task,
-        num_anchors=None if num_anchors is None else ",".join(str(int(count)) for count in num_anchors),
-        saliency_size=None if saliency_size is None else "{}x{}".format(*saliency_size),
+        num_anchors=None if num_anchors is None else ",".join(map(str, indices("num_anchors", num_anchors))),
+        saliency_size=pair("saliency_size", saliency_size, "{}x{}"),
         output=output,
         block=block,
         mask=mask,
@@ -119,6 +124,31 @@ def shared_arguments(
         lowering=lowering,
         memory_budget=memory_budget,
     )
+
+
+def check_names(options: Mapping[str, object], known: Any) -> None:
+    """Raise `TypeError` for options that are not known."""
+    unknown = set(options) - set(known.__annotations__)
+    if unknown:
+        raise TypeError(f"there is no option {', '.join(map(repr, sorted(unknown)))}")
+
+
+def indices(name: str, given: object) -> list[int]:
+    """One whole number or several."""
+    listed = list(given) if isinstance(given, Iterable) and not isinstance(given, (str, bytes)) else [given]
+    if any(isinstance(one, bool) or not hasattr(one, "__index__") for one in listed):
+        raise UsageError(f"{name} takes whole numbers, not {given!r}")
+    return [operator.index(one) for one in listed]
+
+
+def pair(name: str, given: object, form: str) -> str | None:
+    """Two numbers as the command takes them."""
+    if given is None or isinstance(given, str):
+        return given
+    both = list(given) if isinstance(given, Iterable) else []
+    if len(both) != 2:
+        raise UsageError(f"{name} takes two numbers, not {given!r}")
+    return form.format(*both)
 
 
 def plain(value: object) -> str:

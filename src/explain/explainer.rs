@@ -197,6 +197,10 @@ impl Explainer {
                 let message = format!("a prepared image of the shape {shape:?}; the model takes {input}");
                 return Err(Error::Usage(message));
             }
+            if own.iter().any(|value| !value.is_finite()) {
+                let message = format!("{}: the prepared image is not finite numbers", photo.path.display());
+                return Err(Error::Usage(message));
+            }
             let size = (photo.width(), photo.height());
             let geometry = Geometry::new(Resize::Standard, size, (input.width, input.height));
             fed.push(Fed { photo, fitted: Vec::new(), geometry });

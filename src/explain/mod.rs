@@ -39,7 +39,7 @@ use serde::Serialize;
 pub use black_box::{AiseOptions, Detection, Effort, RiseMasks, RiseOptions};
 pub use explainer::{Explainer, Explanation, Prediction, Prepared, Target};
 pub use gallery::Gallery;
-pub use names::{ClassNames, Targets};
+pub use names::{ClassNames, Targets, Wanted};
 pub use output::{Files, Folder, read_map};
 pub use preprocess::{
     Geometry, ImageInput, Layout, NormSource, Photo, PreprocessOptions, Preprocessing, Preset, Resize,

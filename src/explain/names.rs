@@ -107,6 +107,15 @@ fn plain(name: &str) -> String {
     name.trim().to_lowercase().replace('_', " ")
 }
 
+/// A class that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// The class of that index.
+    Class(usize),
+    /// Indices and names as a user wrote them; a name that looks like an index is a name.
+    Text(String),
+}
+
 /// The classes that are to be explained.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Targets {
@@ -117,8 +126,8 @@ pub enum Targets {
     Top(usize),
     /// All.
     All,
-    /// These: indices or names, each as it was given.
-    Listed(Vec<String>),
+    /// These.
+    Listed(Vec<Wanted>),
 }
 
 impl Targets {
@@ -144,17 +153,21 @@ impl Targets {
         if text.split(',').any(|word| word.trim().is_empty()) {
             return Err(wrong());
         }
-        Ok(Self::Listed(vec![text.to_owned()]))
+        Ok(Self::Listed(vec![Wanted::Text(text.to_owned())]))
     }
 
-    /// Reads several texts, whose lists are joined.
+    /// Several of them together; each text is read as by [`Targets::parse`].
     ///
     /// # Errors
-    /// [`Error::Usage`] as in [`Targets::parse`], and where one that is no list does not stand alone.
-    pub fn parse_all<T: AsRef<str>>(texts: &[T]) -> Result<Self> {
-        let parsed: Vec<Self> = texts.iter().map(|text| Self::parse(text.as_ref())).collect::<Result<_>>()?;
-        if let [one] = &parsed[..] {
-            return Ok(one.clone());
+    /// [`Error::Usage`] as there, and where what is no list does not stand alone.
+    pub fn all_of(wanted: impl IntoIterator<Item = Wanted>) -> Result<Self> {
+        let one = |wanted| match wanted {
+            Wanted::Text(text) => Self::parse(&text),
+            Wanted::Class(_) => Ok(Self::Listed(vec![wanted])),
+        };
+        let mut parsed: Vec<Self> = wanted.into_iter().map(one).collect::<Result<_>>()?;
+        if parsed.len() == 1 {
+            return Ok(parsed.remove(0));
         }
         let mut all = Vec::new();
         for targets in parsed {
@@ -184,7 +197,17 @@ impl Targets {
             Self::Listed(list) => list,
         };
         let mut found: Vec<usize> = Vec::new();
-        for text in list {
+        for wanted in list {
+            let text = match wanted {
+                Wanted::Class(index) => {
+                    let class = existing(*index, classes)?;
+                    if !found.contains(&class) {
+                        found.push(class);
+                    }
+                    continue;
+                }
+                Wanted::Text(text) => text,
+            };
             // A name may itself hold commas.
             let words: Vec<&str> = match names.find(text) {
                 Some(_) => vec![text],
@@ -201,18 +224,22 @@ impl Targets {
     }
 }
 
+fn existing(class: usize, classes: Option<usize>) -> Result<usize> {
+    match classes {
+        Some(count) if class >= count => {
+            let message = format!("class {class}: the model has {count} classes, counted from 0");
+            Err(Error::Usage(message))
+        }
+        _ => Ok(class),
+    }
+}
+
 fn class(word: &str, names: &ClassNames, classes: Option<usize>) -> Result<usize> {
     if let Some(class) = names.find(word) {
         return Ok(class);
     }
     if let Ok(class) = word.parse::<usize>() {
-        return match classes {
-            Some(count) if class >= count => {
-                let message = format!("class {class}: the model has {count} classes, counted from 0");
-                Err(Error::Usage(message))
-            }
-            _ => Ok(class),
-        };
+        return existing(class, classes);
     }
     if names.is_empty() {
         let message = format!("the label '{word}' is not known, nor any other; give a list with --labels");
@@ -248,6 +275,16 @@ mod tests {
         assert_eq!(resolve("EGYPTIAN_cat, 1").unwrap(), Some(vec![2, 1]));
         assert_eq!(resolve("crane, bird").unwrap(), Some(vec![3]));
         assert_eq!(resolve("7").unwrap(), Some(vec![4]), "a name that looks like a number is a name");
+    }
+
+    #[test]
+    fn an_index_is_no_name() {
+        let resolve = |wanted: Vec<Wanted>| Targets::all_of(wanted)?.resolve(&names(), Some(5));
+        let text = |text: &str| Wanted::Text(text.to_owned());
+        assert_eq!(resolve(vec![text("7"), Wanted::Class(3), text("0, 7")]).unwrap(), Some(vec![4, 3, 0]));
+        assert!(resolve(vec![Wanted::Class(7)]).is_err(), "the class named 7 is another");
+        assert!(resolve(vec![Wanted::Class(1), text("top2")]).is_err());
+        assert_eq!(resolve(vec![text("all")]).unwrap().map(|all| all.len()), Some(5));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use xai_insert::explain::picture::Colours;
 use xai_insert::explain::{
     Activation, AiseOptions, BlackBox, Effort, ExplainOptions, Layout, Mode, PreprocessOptions, Preset,
-    Resize, RiseOptions, Targets,
+    Resize, RiseOptions, Targets, Wanted,
 };
 use xai_insert::runtime::RuntimeOptions;
 use xai_insert::{Method, Options, SaliencyType};
@@ -308,7 +308,7 @@ impl Args {
                 ActivationArg::Sigmoid => Some(Activation::Sigmoid),
                 ActivationArg::None => Some(Activation::None),
             },
-            targets: Targets::parse_all(&self.targets)?,
+            targets: Targets::all_of(self.targets.iter().cloned().map(Wanted::Text))?,
             labels: self.labels.clone(),
             score_function: None,
             threshold: self.threshold,

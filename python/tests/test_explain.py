@@ -294,3 +294,11 @@ def test_ctrl_c_stops_waiting_for_another_thread():
         explainer(PHOTO)
     assert time.monotonic() - started < 2 and busy.is_alive()
     busy.join()
+
+
+def test_detectors_without_scores_to_read_need_targets():
+    with pytest.raises(xai_insert.UsageError, match="no scores to choose by"):
+        xai_insert.explain(small("det_yolox"), PHOTO)
+    every = xai_insert.explain(small("det_yolox"), PHOTO, targets=-1)
+    assert [target.class_id for target in every.targets] == list(range(5))
+    assert xai_insert.explain(small("det_yolox"), PHOTO, targets=3).targets[0].map.std() > 0

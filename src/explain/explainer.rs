@@ -385,12 +385,18 @@ impl Explainer {
             }
             Seen::Boxes(objects) => self.objects(objects, look.map.is_some())?,
             Seen::Nothing => {
-                let listed = self.listed.as_ref().ok_or_else(|| {
-                    Error::Usage(
-                        "the model gives no scores to choose by; list classes with --targets, by name or index".to_owned(),
-                    )
-                })?;
-                listed.iter().map(|class| Chosen { class: Some(*class), score: None, object: None }).collect()
+                let maps = look.map.as_ref().and_then(|(shape, _)| shape.first());
+                let listed = match (&self.listed, &self.options.targets, maps) {
+                    (Some(listed), ..) => listed.clone(),
+                    (None, Targets::All, Some(maps)) => (0..*maps).collect(),
+                    _ => {
+                        let message =
+                            "the model gives no scores to choose by; name classes with --targets, or all";
+                        return Err(Error::Usage(message.to_owned()));
+                    }
+                };
+                let chosen = |class| Chosen { class: Some(class), score: None, object: None };
+                listed.into_iter().map(chosen).collect()
             }
         };
         Ok(chosen)

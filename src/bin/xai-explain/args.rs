@@ -55,7 +55,7 @@ pub(crate) struct Args {
     effort: EffortArg,
 
     /// RISE: number of masks, in place of the effort's 1000, 5000 or 10000
-    #[arg(long, value_name = "N", help_heading = "Method", value_parser = count)]
+    #[arg(long, value_name = "N", help_heading = "Method", value_parser = masks)]
     masks: Option<usize>,
 
     /// RISE: cells along each side of a mask, in place of the effort's 4, 8 or 12
@@ -220,6 +220,16 @@ fn methods() -> PossibleValuesParser {
 
 fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "give a number of at least 1".to_owned())
+}
+
+/// More than ever helped, and few enough that all their scores are kept.
+const MOST_MASKS: usize = 1_000_000;
+
+fn masks(text: &str) -> Result<usize, String> {
+    count(text)
+        .ok()
+        .filter(|count| *count <= MOST_MASKS)
+        .ok_or_else(|| format!("give a number of 1 to {MOST_MASKS}"))
 }
 
 fn probability(text: &str) -> Result<f32, String> {

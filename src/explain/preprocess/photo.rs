@@ -80,7 +80,8 @@ pub fn photos(paths: &[PathBuf]) -> Vec<(PathBuf, Result<()>)> {
                 let before = found.len();
                 for entry in WalkDir::new(path).sort_by_file_name() {
                     match entry {
-                        Ok(entry) if entry.file_type().is_file() && is_image(entry.path()) => {
+                        // Links to files count as files, links to folders are not followed.
+                        Ok(entry) if entry.path().is_file() && is_image(entry.path()) => {
                             found.push((entry.into_path(), Ok(())));
                         }
                         Ok(_) => {}

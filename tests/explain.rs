@@ -250,6 +250,31 @@ fn scores_of_boxes_count_as_scores_of_classes() {
     }
 }
 
+/// What was opened and dropped keeps neither file descriptors nor maps of its BIN.
+#[cfg(target_os = "linux")]
+#[test]
+fn models_that_are_done_with_are_closed() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let xml = folder.path().join("closed.xml");
+    std::fs::copy(small("cnn_static"), &xml).unwrap();
+    std::fs::copy(small("cnn_static").with_extension("bin"), xml.with_extension("bin")).unwrap();
+    let options = ExplainOptions { black_box: Some(BlackBox::Aise), requests: Some(1), ..plain() };
+    for _ in 0..10 {
+        Explainer::open(&xml, &options).unwrap();
+    }
+    // Other tests run in the same process: only this model's files count.
+    let bin = xml.with_extension("bin");
+    let links = std::fs::read_dir("/proc/self/fd").unwrap();
+    let open =
+        links.flatten().filter(|link| std::fs::read_link(link.path()).is_ok_and(|to| to == bin)).count();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let mapped = maps.lines().filter(|line| line.ends_with("closed.bin")).count();
+    assert_eq!((open, mapped), (0, 0));
+}
+
 #[test]
 fn the_same_seed_gives_the_same_map_with_any_number_of_requests() {
     if !runtime() {

@@ -250,6 +250,41 @@ fn scores_of_boxes_count_as_scores_of_classes() {
     }
 }
 
+/// Systems that check names take no such file.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+#[test]
+fn paths_need_not_be_utf8() {
+    use std::os::unix::ffi::OsStrExt as _;
+    if !runtime() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join(std::ffi::OsStr::from_bytes(b"folder\xff"));
+    std::fs::create_dir(&folder).unwrap();
+    let path = |name: &[u8]| folder.join(std::ffi::OsStr::from_bytes(name));
+    let (xml, photo, out) = (path(b"m\xff.xml"), path(b"p\xff.png"), path(b"out\xff"));
+    std::fs::copy(small("cnn_static"), &xml).unwrap();
+    std::fs::copy(small("cnn_static").with_extension("bin"), path(b"m\xff.bin")).unwrap();
+    std::fs::copy(white(place.path(), 48, 32), &photo).unwrap();
+    let args = [
+        xml,
+        photo,
+        "-o".into(),
+        out.clone(),
+        "--json".into(),
+        "--raw".into(),
+        "--targets".into(),
+        "0".into(),
+    ];
+    let (status, text, err) = explain(args);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[0]["settings"]["model"].as_str().unwrap().ends_with("m\u{fffd}.xml"), "{text}");
+    assert!(lines[1]["photo"].as_str().unwrap().ends_with("p\u{fffd}.png"), "{text}");
+    assert_eq!(listing(&out).len(), 5, "{:?}", listing(&out));
+}
+
 /// What was opened and dropped keeps neither file descriptors nor maps of its BIN.
 #[cfg(target_os = "linux")]
 #[test]

@@ -460,3 +460,42 @@ fn weights_may_stand_elsewhere() {
     assert!(read(folder.path().join("out.bin")).starts_with(&read(&weights)));
     assert_eq!(listing(folder.path()), ["model.xml", "out.bin", "out.xml"]);
 }
+
+/// Systems that check names take no such file.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+#[test]
+fn paths_need_not_be_utf8() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join(std::ffi::OsStr::from_bytes(b"folder\xff"));
+    fs::create_dir(&folder).unwrap();
+    let path = |name: &[u8]| folder.join(std::ffi::OsStr::from_bytes(name)).into_os_string();
+    let (model, written, removed) = (path(b"m\xff.xml"), path(b"out\xff.xml"), path(b"back\xff.xml"));
+    fs::copy(small("cnn_static"), &model).unwrap();
+    fs::copy(small("cnn_static").with_extension("bin"), path(b"m\xff.bin")).unwrap();
+    let flag = |name: &str| std::ffi::OsString::from(name);
+    let json = flag("--json");
+    let (absent, other) = (path(b"absent\xff.xml"), path(b"other\xff.xml"));
+    let out = flag("-o");
+    let runs = [
+        (0, "inserted", vec![&json, &model, &out, &written]),
+        (0, "already_there", vec![&json, &written, &out, &other]),
+        (0, "removed", vec![&json, &written, &out, &removed]),
+        (0, "listed", vec![&json, &model]),
+        (2, "failed", vec![&json, &absent, &out, &other]),
+    ];
+    for (expected, name, mut args) in runs {
+        let (remove, list) = (flag("--remove"), flag("--list-targets"));
+        match name {
+            "removed" => args.push(&remove),
+            "listed" => args.push(&list),
+            _ => {}
+        }
+        let (status, text, err) = insert(args);
+        assert_eq!(status, expected, "{name}: {err}");
+        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(report["status"], name);
+        assert!(report["model"].as_str().unwrap().ends_with("\u{fffd}.xml"), "{report}");
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 6);
+}

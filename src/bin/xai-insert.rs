@@ -241,7 +241,9 @@ fn failure(path: &Path, code: u8, error: &anyhow::Error) -> anyhow::Result<serde
         .collect();
     let status = if code == 1 { "refused" } else { "failed" };
     let error = format!("{error:#}");
-    Ok(serde_json::json!({ "model": path, "status": status, "error": error, "reasons": reasons }))
+    Ok(
+        serde_json::json!({ "model": path.to_string_lossy(), "status": status, "error": error, "reasons": reasons }),
+    )
 }
 
 /// Handles one model; returns its report for programs.
@@ -264,7 +266,9 @@ fn one(args: &Args, path: &Path) -> anyhow::Result<serde_json::Value> {
                 let hint = "nothing written (--remove takes out a branch of this tool)";
                 writeln!(io::stdout(), "{}: has an output '{output}' already; {hint}", path.display())?;
             }
-            Ok(serde_json::json!({ "model": path, "status": "already_there", "output": output }))
+            Ok(
+                serde_json::json!({ "model": path.to_string_lossy(), "status": "already_there", "output": output }),
+            )
         }
         Outcome::Inserted(insertion) => {
             if let Some(destination) = &destination {
@@ -272,7 +276,7 @@ fn one(args: &Args, path: &Path) -> anyhow::Result<serde_json::Value> {
             }
             let written = destination.as_ref().map(Destination::xml);
             print(args, path, written, &insertion)?;
-            let mut report = serde_json::json!({ "model": path, "status": "inserted", "written": written });
+            let mut report = serde_json::json!({ "model": path.to_string_lossy(), "status": "inserted", "written": written.map(Path::to_string_lossy) });
             if let (Some(report), serde_json::Value::Object(fields)) =
                 (report.as_object_mut(), serde_json::to_value(insertion.report())?)
             {
@@ -352,7 +356,7 @@ fn list_targets(
             }
         }
     }
-    Ok(serde_json::json!({ "model": path, "status": "listed", "targets": rows }))
+    Ok(serde_json::json!({ "model": path.to_string_lossy(), "status": "listed", "targets": rows }))
 }
 
 fn list_heads(args: &Args, path: &Path, heads: &[HeadReport]) -> anyhow::Result<serde_json::Value> {
@@ -366,7 +370,7 @@ fn list_heads(args: &Args, path: &Path, heads: &[HeadReport]) -> anyhow::Result<
             }
         }
     }
-    Ok(serde_json::json!({ "model": path, "status": "listed", "heads": heads }))
+    Ok(serde_json::json!({ "model": path.to_string_lossy(), "status": "listed", "heads": heads }))
 }
 
 fn remove(
@@ -389,5 +393,7 @@ fn remove(
             None => writeln!(io::stdout(), "{}: the branch can be removed (--dry-run)", path.display())?,
         }
     }
-    Ok(serde_json::json!({ "model": path, "status": "removed", "written": written, "bin_bytes": bin_bytes }))
+    Ok(
+        serde_json::json!({ "model": path.to_string_lossy(), "status": "removed", "written": written.map(Path::to_string_lossy), "bin_bytes": bin_bytes }),
+    )
 }

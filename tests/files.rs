@@ -417,6 +417,35 @@ fn a_full_disk_leaves_nothing_behind() {
     assert!(before == (read(&model), read(folder.path().join("model.bin"))));
 }
 
+/// Ctrl-C while the BIN is copied: nothing is left of it.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_nothing_behind() {
+    let folder = copy_of("swin_tiny_like");
+    let out = tempfile::tempdir().unwrap();
+    // A hole of 16 GiB takes no room, and longer to copy than this test runs.
+    let bin = fs::OpenOptions::new().append(true).open(folder.path().join("model.bin")).unwrap();
+    bin.set_len(16 << 30).unwrap();
+    let mut child = std::process::Command::new(insert_command().get_program())
+        .arg(folder.path().join("model.xml"))
+        .arg("-o")
+        .arg(out.path().join("out.xml"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while listing(out.path()).is_empty() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let (status, text, err) = outcome(&child.wait_with_output().unwrap());
+    // File systems that share blocks between files may be done before that.
+    if kill.success() && status != 0 {
+        assert_eq!((status, text.as_str(), err.as_str()), (130, "", "xai-insert: interrupted\n"));
+        assert_eq!(listing(out.path()), Vec::<String>::new());
+    }
+}
+
 /// `/dev/full` takes no byte: a report that cannot be printed is an error, a reader that left is none.
 #[cfg(target_os = "linux")]
 #[test]

@@ -247,6 +247,21 @@ fn scores_of_boxes_count_as_scores_of_classes() {
         assert_eq!(scores.len(), 2, "{name}");
         assert!(scores[0] >= scores[1] && scores.iter().all(|score| (0.0..=1.0).contains(score)), "{name}");
         assert!(found.best.len() == 5 && found.best[0].score.to_bits() == scores[0].to_bits(), "{name}");
+        // By themselves, the classes are those whose score reaches the threshold.
+        let explained = |threshold| {
+            let options = ExplainOptions { threshold, targets: Targets::Predicted, ..options.clone() };
+            Explainer::open(&small(name), &options).unwrap().explain(&photo, &Quiet)
+        };
+        let classes: Vec<_> =
+            explained(scores[1]).unwrap().targets.iter().map(|target| target.class).collect();
+        assert_eq!(classes[..2], [found.targets[0].class, found.targets[1].class], "{name}");
+        assert_eq!(
+            classes.len(),
+            found.best.iter().filter(|class| class.score >= scores[1]).count(),
+            "{name}"
+        );
+        let error = explained(scores[0] + 1e-3).unwrap_err().to_string();
+        assert!(error.ends_with("or more; see --threshold"), "{name}: {error}");
     }
 }
 

@@ -223,14 +223,25 @@ impl ClassHead {
     }
 
     /// The classes that the scores predict: the best, or all that pass one half where each stands for itself.
-    pub(crate) fn predicted(&self, scores: &[f32]) -> Vec<usize> {
+    /// Classes of boxes are those with a box that counts as found, from a score of `threshold`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where no box counts as found.
+    pub(crate) fn predicted(&self, scores: &[f32], threshold: f32) -> Result<Vec<usize>> {
+        let least = if self.per_box() { threshold } else { PREDICTED };
         let order = best_first(scores);
-        let passing = order.iter().take_while(|class| scores.get(**class).is_some_and(|s| *s >= PREDICTED));
+        let passing = order.iter().take_while(|class| scores.get(**class).is_some_and(|s| *s >= least));
         match passing.count() {
-            count @ 1.. if self.separate => order[..count].to_vec(),
-            _ => order.into_iter().take(1).collect(),
+            0 if self.per_box() => Err(nothing_found(threshold)),
+            count @ 1.. if self.separate || self.per_box() => Ok(order[..count].to_vec()),
+            _ => Ok(order.into_iter().take(1).collect()),
         }
     }
+}
+
+/// The error where a detector finds nothing.
+pub(crate) fn nothing_found(threshold: f32) -> Error {
+    Error::Usage(format!("no object with a score of {threshold} or more; see --threshold"))
 }
 
 /// The largest score of each class, of boxes with `classes` scores each.
@@ -292,8 +303,12 @@ mod tests {
     #[test]
     fn the_predicted_classes_depend_on_whether_they_exclude_each_other() {
         let scores = [0.6, 0.1, 0.9];
-        assert_eq!(head(None, false).predicted(&scores), [2]);
-        assert_eq!(head(None, true).predicted(&scores), [2, 0]);
-        assert_eq!(head(None, true).predicted(&[0.2, 0.1]), [0]);
+        assert_eq!(head(None, false).predicted(&scores, 0.7).unwrap(), [2]);
+        assert_eq!(head(None, true).predicted(&scores, 0.7).unwrap(), [2, 0]);
+        assert_eq!(head(None, true).predicted(&[0.2, 0.1], 0.7).unwrap(), [0]);
+        let boxes = ClassHead { source: ScoreSource::Boxes(0), ..head(None, true) };
+        assert_eq!(boxes.predicted(&scores, 0.7).unwrap(), [2]);
+        assert_eq!(boxes.predicted(&scores, 0.1).unwrap(), [2, 0, 1]);
+        boxes.predicted(&scores, 0.95).unwrap_err();
     }
 }

@@ -265,6 +265,28 @@ fn scores_of_boxes_count_as_scores_of_classes() {
     }
 }
 
+/// Scores of boxes of one class look like scores of as many classes as there are boxes.
+#[test]
+fn scores_of_boxes_of_one_class_are_no_classes() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let photo = Photo::read(&white(folder.path(), 96, 64)).unwrap();
+    for (path, mode) in [(small("det_blazeface"), "white-box"), (model("faces"), "black-box")] {
+        let options = ExplainOptions { effort: Effort::Speed, threshold: 0.01, ..plain() };
+        let mut explainer = Explainer::open(&path, &options).unwrap();
+        assert_eq!((explainer.settings().mode, explainer.settings().explains.as_str()), (mode, "scores"));
+        let found = explainer.explain(&photo, &Quiet).unwrap();
+        let classes: Vec<_> = found.targets.iter().map(|target| target.class).collect();
+        assert_eq!((classes, found.best.len()), (vec![Some(0)], 1), "{mode}");
+        if mode == "black-box" {
+            assert!((found.targets[0].score.unwrap() - 1.0).abs() < 1e-4, "the larger of two");
+            assert!(in_quarter(&found.targets[0].map) > 0.7, "{}", in_quarter(&found.targets[0].map));
+        }
+    }
+}
+
 /// Systems that check names take no such file.
 #[cfg(all(unix, not(target_vendor = "apple")))]
 #[test]

@@ -58,7 +58,8 @@ impl Eq for ScoreFunction {}
 pub(crate) enum ScoreSource {
     /// The output of that index among the model's: `[N, classes]`.
     Output(usize),
-    /// An output with scores for each box `[N, boxes, classes]`: a class has the largest of any box.
+    /// An output with scores for each box, `[N, boxes, classes]` or of one class `[N, boxes]`: a class has the
+    /// largest of any box.
     Boxes(usize),
     /// All outputs, of these names.
     Function(ScoreFunction, Vec<String>),
@@ -106,6 +107,24 @@ pub(crate) fn candidates(network: &Network, batch: usize) -> Vec<(usize, Option<
         (float && plain).then_some((index, *classes))
     };
     network.outputs().iter().enumerate().filter_map(fits).collect()
+}
+
+/// Outputs with one score for each box, `[N, boxes]` with further axes of extent 1, beside an output of boxes
+/// `[N, boxes, 4 or more]`; that of the maps is none.
+pub(crate) fn one_per_box(network: &Network, batch: usize, map: &str) -> Vec<usize> {
+    let count = |(index, classes): (usize, Option<usize>)| {
+        let boxes = |port: &crate::runtime::Port| match port.shape.as_deref() {
+            Some([first, count, Some(4..)]) => {
+                first.is_none_or(|first| first == batch)
+                    && *count == classes
+                    && port.name != map
+                    && port.element.is_some_and(crate::ir::ElementType::is_float)
+            }
+            _ => false,
+        };
+        (classes.is_some_and(|count| count > 1) && network.outputs().iter().any(boxes)).then_some(index)
+    };
+    candidates(network, batch).into_iter().filter_map(count).collect()
 }
 
 /// The output `[N, boxes, classes]` beside one of boxes `[N, boxes, 4]`, where there is one such pair; its place and
@@ -180,6 +199,7 @@ impl ClassHead {
             return Err(Error::Usage(format!("{} holds no scores", self.shown())));
         }
         match shape.last() {
+            Some(_) if self.per_box() && self.classes == Some(1) => Ok(largest(&scores, 1)),
             Some(classes) if self.per_box() => Ok(largest(&scores, *classes)),
             _ => Ok(scores),
         }

@@ -213,7 +213,7 @@ impl<'m> Insertion<'m> {
     /// Writes the new model.
     ///
     /// # Errors
-    /// [`Error::Io`]; then nothing was changed.
+    /// As [`Destination::write`].
     pub fn write(&self, destination: &Destination) -> Result<()> {
         let weights = self.model.weights();
         let bin =

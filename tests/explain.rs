@@ -247,7 +247,104 @@ fn scores_of_boxes_count_as_scores_of_classes() {
         assert_eq!(scores.len(), 2, "{name}");
         assert!(scores[0] >= scores[1] && scores.iter().all(|score| (0.0..=1.0).contains(score)), "{name}");
         assert!(found.best.len() == 5 && found.best[0].score.to_bits() == scores[0].to_bits(), "{name}");
+        // By themselves, the classes are those whose score reaches the threshold.
+        let explained = |threshold| {
+            let options = ExplainOptions { threshold, targets: Targets::Predicted, ..options.clone() };
+            Explainer::open(&small(name), &options).unwrap().explain(&photo, &Quiet)
+        };
+        let classes: Vec<_> =
+            explained(scores[1]).unwrap().targets.iter().map(|target| target.class).collect();
+        assert_eq!(classes[..2], [found.targets[0].class, found.targets[1].class], "{name}");
+        assert_eq!(
+            classes.len(),
+            found.best.iter().filter(|class| class.score >= scores[1]).count(),
+            "{name}"
+        );
+        let error = explained(scores[0] + 1e-3).unwrap_err().to_string();
+        assert!(error.ends_with("or more; see --threshold"), "{name}: {error}");
     }
+}
+
+/// Scores of boxes of one class look like scores of as many classes as there are boxes.
+#[test]
+fn scores_of_boxes_of_one_class_are_no_classes() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let photo = Photo::read(&white(folder.path(), 96, 64)).unwrap();
+    for (path, mode) in [(small("det_blazeface"), "white-box"), (model("faces"), "black-box")] {
+        let options = ExplainOptions { effort: Effort::Speed, threshold: 0.01, ..plain() };
+        let mut explainer = Explainer::open(&path, &options).unwrap();
+        assert_eq!((explainer.settings().mode, explainer.settings().explains.as_str()), (mode, "scores"));
+        let found = explainer.explain(&photo, &Quiet).unwrap();
+        let classes: Vec<_> = found.targets.iter().map(|target| target.class).collect();
+        assert_eq!((classes, found.best.len()), (vec![Some(0)], 1), "{mode}");
+        if mode == "black-box" {
+            assert!((found.targets[0].score.unwrap() - 1.0).abs() < 1e-4, "the larger of two");
+            assert!(in_quarter(&found.targets[0].map) > 0.7, "{}", in_quarter(&found.targets[0].map));
+        }
+    }
+}
+
+/// Systems that check names take no such file.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+#[test]
+fn paths_need_not_be_utf8() {
+    use std::os::unix::ffi::OsStrExt as _;
+    if !runtime() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join(std::ffi::OsStr::from_bytes(b"folder\xff"));
+    std::fs::create_dir(&folder).unwrap();
+    let path = |name: &[u8]| folder.join(std::ffi::OsStr::from_bytes(name));
+    let (xml, photo, out) = (path(b"m\xff.xml"), path(b"p\xff.png"), path(b"out\xff"));
+    std::fs::copy(small("cnn_static"), &xml).unwrap();
+    std::fs::copy(small("cnn_static").with_extension("bin"), path(b"m\xff.bin")).unwrap();
+    std::fs::copy(white(place.path(), 48, 32), &photo).unwrap();
+    let args = [
+        xml,
+        photo,
+        "-o".into(),
+        out.clone(),
+        "--json".into(),
+        "--raw".into(),
+        "--targets".into(),
+        "0".into(),
+    ];
+    let (status, text, err) = explain(args);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[0]["settings"]["model"].as_str().unwrap().ends_with("m\u{fffd}.xml"), "{text}");
+    assert!(lines[1]["photo"].as_str().unwrap().ends_with("p\u{fffd}.png"), "{text}");
+    assert_eq!(listing(&out).len(), 5, "{:?}", listing(&out));
+}
+
+/// What was opened and dropped keeps neither file descriptors nor maps of its BIN.
+#[cfg(target_os = "linux")]
+#[test]
+fn models_that_are_done_with_are_closed() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let xml = folder.path().join("closed.xml");
+    std::fs::copy(small("cnn_static"), &xml).unwrap();
+    std::fs::copy(small("cnn_static").with_extension("bin"), xml.with_extension("bin")).unwrap();
+    let options = ExplainOptions { black_box: Some(BlackBox::Aise), requests: Some(1), ..plain() };
+    for _ in 0..10 {
+        Explainer::open(&xml, &options).unwrap();
+    }
+    // Other tests run in the same process: only this model's files count.
+    let bin = xml.with_extension("bin");
+    let links = std::fs::read_dir("/proc/self/fd").unwrap();
+    let open =
+        links.flatten().filter(|link| std::fs::read_link(link.path()).is_ok_and(|to| to == bin)).count();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let mapped = maps.lines().filter(|line| line.ends_with("closed.bin")).count();
+    assert_eq!((open, mapped), (0, 0));
 }
 
 #[test]

@@ -62,6 +62,12 @@ def main(folder):
         labels=ops.constant(np.array([[1]], np.int64)),
     )
 
+    # Boxes of one class, which have a score each: the brightness, and one half.
+    x = image()
+    scores = ops.concat([np.full((1, 1), 0.5, np.float32), brightness(x)], 1)
+    corners = np.array([[[0, 0, 1, 1], [0, 0, WIDTH / 2, HEIGHT / 2]]], np.float32)
+    save(folder, "faces", x, boxes=ops.constant(corners), scores=scores)
+
     x = image()
     nothing = ops.multiply(brightness(x), np.float32(0))
     save(folder, "nan", x, scores=ops.concat([ops.divide(nothing, nothing), nothing], 1))

@@ -417,6 +417,35 @@ fn a_full_disk_leaves_nothing_behind() {
     assert!(before == (read(&model), read(folder.path().join("model.bin"))));
 }
 
+/// Ctrl-C while the BIN is copied: nothing is left of it.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_nothing_behind() {
+    let folder = copy_of("swin_tiny_like");
+    let out = tempfile::tempdir().unwrap();
+    // A hole of 16 GiB takes no room, and longer to copy than this test runs.
+    let bin = fs::OpenOptions::new().append(true).open(folder.path().join("model.bin")).unwrap();
+    bin.set_len(16 << 30).unwrap();
+    let mut child = std::process::Command::new(insert_command().get_program())
+        .arg(folder.path().join("model.xml"))
+        .arg("-o")
+        .arg(out.path().join("out.xml"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while listing(out.path()).is_empty() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let (status, text, err) = outcome(&child.wait_with_output().unwrap());
+    // File systems that share blocks between files may be done before that.
+    if kill.success() && status != 0 {
+        assert_eq!((status, text.as_str(), err.as_str()), (130, "", "xai-insert: interrupted\n"));
+        assert_eq!(listing(out.path()), Vec::<String>::new());
+    }
+}
+
 /// `/dev/full` takes no byte: a report that cannot be printed is an error, a reader that left is none.
 #[cfg(target_os = "linux")]
 #[test]
@@ -459,4 +488,43 @@ fn weights_may_stand_elsewhere() {
     assert_eq!(status, 0, "{err}");
     assert!(read(folder.path().join("out.bin")).starts_with(&read(&weights)));
     assert_eq!(listing(folder.path()), ["model.xml", "out.bin", "out.xml"]);
+}
+
+/// Systems that check names take no such file.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+#[test]
+fn paths_need_not_be_utf8() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join(std::ffi::OsStr::from_bytes(b"folder\xff"));
+    fs::create_dir(&folder).unwrap();
+    let path = |name: &[u8]| folder.join(std::ffi::OsStr::from_bytes(name)).into_os_string();
+    let (model, written, removed) = (path(b"m\xff.xml"), path(b"out\xff.xml"), path(b"back\xff.xml"));
+    fs::copy(small("cnn_static"), &model).unwrap();
+    fs::copy(small("cnn_static").with_extension("bin"), path(b"m\xff.bin")).unwrap();
+    let flag = |name: &str| std::ffi::OsString::from(name);
+    let json = flag("--json");
+    let (absent, other) = (path(b"absent\xff.xml"), path(b"other\xff.xml"));
+    let out = flag("-o");
+    let runs = [
+        (0, "inserted", vec![&json, &model, &out, &written]),
+        (0, "already_there", vec![&json, &written, &out, &other]),
+        (0, "removed", vec![&json, &written, &out, &removed]),
+        (0, "listed", vec![&json, &model]),
+        (2, "failed", vec![&json, &absent, &out, &other]),
+    ];
+    for (expected, name, mut args) in runs {
+        let (remove, list) = (flag("--remove"), flag("--list-targets"));
+        match name {
+            "removed" => args.push(&remove),
+            "listed" => args.push(&list),
+            _ => {}
+        }
+        let (status, text, err) = insert(args);
+        assert_eq!(status, expected, "{name}: {err}");
+        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(report["status"], name);
+        assert!(report["model"].as_str().unwrap().ends_with("\u{fffd}.xml"), "{report}");
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 6);
 }

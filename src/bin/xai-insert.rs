@@ -13,6 +13,7 @@ use anyhow::{Context as _, bail};
 use clap::{Parser, ValueEnum};
 use xai_insert::analysis::Candidate;
 use xai_insert::report::{HeadReport, TensorReport};
+use xai_insert::runtime::Interrupt;
 use xai_insert::{
     Classes, Destination, Error, Insertion, Listed, Method, Model, Options, Outcome, PendingFile,
     SaliencyType,
@@ -84,7 +85,7 @@ pub(crate) struct Args {
 }
 
 const AFTER_HELP: &str = "Exit status: 0 done (also where the model has the output already), \
-1 no method fits the model, 2 bad input or options.";
+1 no method fits the model, 2 bad input or options, 130 interrupted (a model is written whole or not at all).";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum MethodArg {
@@ -139,7 +140,12 @@ impl Args {
     }
 
     /// Where the result for one model goes; `None` where nothing is written.
-    fn destination(&self, input: &Path, weights: &Path) -> anyhow::Result<Option<Destination>> {
+    fn destination(
+        &self,
+        input: &Path,
+        weights: &Path,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<Option<Destination>> {
         let path = match (&self.output_file, &self.out_dir) {
             _ if !self.writes() => return Ok(None),
             (Some(path), _) => path.clone(),
@@ -147,7 +153,9 @@ impl Args {
                 .join(input.file_name().with_context(|| format!("{} has no file name", input.display()))?),
             (None, None) => return Ok(None),
         };
-        Ok(Some(Destination::new(&path, &[input, weights], self.overwrite)?))
+        let mut destination = Destination::new(&path, &[input, weights], self.overwrite)?;
+        destination.heed(interrupt);
+        Ok(Some(destination))
     }
 
     pub(crate) fn check(&self) -> anyhow::Result<()> {
@@ -181,6 +189,9 @@ impl Args {
     }
 }
 
+/// What the shell reports of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
 fn main() -> ExitCode {
     ExitCode::from(command(std::env::args_os()))
 }
@@ -207,14 +218,37 @@ fn complain(error: &anyhow::Error) -> u8 {
         return 0;
     }
     let _ = writeln!(io::stderr(), "xai-insert: {error:#}");
-    u8::from(!error.downcast_ref::<Error>().is_some_and(Error::is_refusal)) + 1
+    match error.downcast_ref::<Error>() {
+        Some(Error::Interrupted) => INTERRUPTED,
+        Some(error) if error.is_refusal() => 1,
+        _ => 2,
+    }
+}
+
+/// Takes over Ctrl-C, so that no temporary file stays: the first asks to stop, the second ends the program at once.
+fn interrupt() -> anyhow::Result<Interrupt> {
+    let interrupt = Interrupt::default();
+    let asked = interrupt.clone();
+    ctrlc::set_handler(move || {
+        if asked.is_set() {
+            std::process::exit(INTERRUPTED.into());
+        }
+        asked.set();
+    })
+    .context("cannot watch for Ctrl-C")?;
+    Ok(interrupt)
 }
 
 fn run(args: &Args) -> anyhow::Result<u8> {
     args.check()?;
+    let interrupt = interrupt()?;
     let mut status = 0;
     for path in &args.models {
-        let report = one(args, path).or_else(|error| {
+        let report = one(args, path, &interrupt).or_else(|error| {
+            // What concerns all models ends the run.
+            if matches!(error.downcast_ref(), Some(Error::Interrupted)) {
+                return Err(error);
+            }
             // Most messages name the file themselves.
             let named = format!("{error:#}").contains(&*path.to_string_lossy());
             let error = if named { error } else { error.context(path.display().to_string()) };
@@ -241,13 +275,18 @@ fn failure(path: &Path, code: u8, error: &anyhow::Error) -> anyhow::Result<serde
         .collect();
     let status = if code == 1 { "refused" } else { "failed" };
     let error = format!("{error:#}");
-    Ok(serde_json::json!({ "model": path, "status": status, "error": error, "reasons": reasons }))
+    Ok(
+        serde_json::json!({ "model": path.to_string_lossy(), "status": status, "error": error, "reasons": reasons }),
+    )
 }
 
 /// Handles one model; returns its report for programs.
-fn one(args: &Args, path: &Path) -> anyhow::Result<serde_json::Value> {
+fn one(args: &Args, path: &Path, interrupt: &Interrupt) -> anyhow::Result<serde_json::Value> {
+    if interrupt.is_set() {
+        return Err(Error::Interrupted.into());
+    }
     let model = Model::read(path, args.weights.as_deref())?;
-    let destination = args.destination(path, model.weights().path())?;
+    let destination = args.destination(path, model.weights().path(), interrupt)?;
     if args.remove {
         return remove(args, path, &model, destination.as_ref());
     }
@@ -258,13 +297,19 @@ fn one(args: &Args, path: &Path) -> anyhow::Result<serde_json::Value> {
             Listed::Heads(heads) => list_heads(args, path, &heads),
         };
     }
-    match xai_insert::insert(&model, &options)? {
+    let outcome = xai_insert::insert(&model, &options)?;
+    if interrupt.is_set() {
+        return Err(Error::Interrupted.into());
+    }
+    match outcome {
         Outcome::AlreadyThere { output } => {
             if !args.json {
                 let hint = "nothing written (--remove takes out a branch of this tool)";
                 writeln!(io::stdout(), "{}: has an output '{output}' already; {hint}", path.display())?;
             }
-            Ok(serde_json::json!({ "model": path, "status": "already_there", "output": output }))
+            Ok(
+                serde_json::json!({ "model": path.to_string_lossy(), "status": "already_there", "output": output }),
+            )
         }
         Outcome::Inserted(insertion) => {
             if let Some(destination) = &destination {
@@ -272,7 +317,7 @@ fn one(args: &Args, path: &Path) -> anyhow::Result<serde_json::Value> {
             }
             let written = destination.as_ref().map(Destination::xml);
             print(args, path, written, &insertion)?;
-            let mut report = serde_json::json!({ "model": path, "status": "inserted", "written": written });
+            let mut report = serde_json::json!({ "model": path.to_string_lossy(), "status": "inserted", "written": written.map(Path::to_string_lossy) });
             if let (Some(report), serde_json::Value::Object(fields)) =
                 (report.as_object_mut(), serde_json::to_value(insertion.report())?)
             {
@@ -352,7 +397,7 @@ fn list_targets(
             }
         }
     }
-    Ok(serde_json::json!({ "model": path, "status": "listed", "targets": rows }))
+    Ok(serde_json::json!({ "model": path.to_string_lossy(), "status": "listed", "targets": rows }))
 }
 
 fn list_heads(args: &Args, path: &Path, heads: &[HeadReport]) -> anyhow::Result<serde_json::Value> {
@@ -366,7 +411,7 @@ fn list_heads(args: &Args, path: &Path, heads: &[HeadReport]) -> anyhow::Result<
             }
         }
     }
-    Ok(serde_json::json!({ "model": path, "status": "listed", "heads": heads }))
+    Ok(serde_json::json!({ "model": path.to_string_lossy(), "status": "listed", "heads": heads }))
 }
 
 fn remove(
@@ -389,5 +434,7 @@ fn remove(
             None => writeln!(io::stdout(), "{}: the branch can be removed (--dry-run)", path.display())?,
         }
     }
-    Ok(serde_json::json!({ "model": path, "status": "removed", "written": written, "bin_bytes": bin_bytes }))
+    Ok(
+        serde_json::json!({ "model": path.to_string_lossy(), "status": "removed", "written": written.map(Path::to_string_lossy), "bin_bytes": bin_bytes }),
+    )
 }

@@ -10,7 +10,7 @@ use super::engine::{Answer, Engine};
 use super::names::{ClassNames, Targets};
 use super::open::{Head, Shown, Way, open};
 use super::preprocess::{Geometry, NormSource, Photo, Preprocessing, Resize};
-use super::scores::best_first;
+use super::scores::{best_first, nothing_found};
 use super::watch::Watch;
 use super::{BlackBox, ExplainOptions, Settings};
 use crate::error::{Error, Result};
@@ -370,7 +370,7 @@ impl Explainer {
                     (Some(listed), ..) => listed.clone(),
                     (_, Targets::Top(count), _) => best_first(scores).into_iter().take(*count).collect(),
                     (_, Targets::All, _) => (0..scores.len()).collect(),
-                    (_, _, Head::Classes(head)) => head.predicted(scores),
+                    (_, _, Head::Classes(head)) => head.predicted(scores, self.options.threshold)?,
                     _ => Vec::new(),
                 };
                 let score = |class: usize| {
@@ -422,9 +422,7 @@ impl Explainer {
             found.truncate(count);
         }
         if found.is_empty() {
-            let threshold = self.options.threshold;
-            let message = format!("no object with a score of {threshold} or more; see --threshold");
-            return Err(Error::Usage(message));
+            return Err(nothing_found(self.options.threshold));
         }
         let chosen = |object: &Detection| Chosen {
             class: Some(object.class),

@@ -149,6 +149,7 @@ impl Default for ExplainOptions {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Settings {
     /// The model.
+    #[serde(serialize_with = "crate::report::lossy")]
     pub model: PathBuf,
     /// `white-box` or `black-box`.
     pub mode: &'static str,

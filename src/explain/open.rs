@@ -6,7 +6,7 @@ use super::black_box::BoxHead;
 use super::engine::Engine;
 use super::names::ClassNames;
 use super::preprocess::{ImageInput, Layout, Preprocessing};
-use super::scores::{Activation, ClassHead, ScoreSource, beside_boxes, candidates, in_graph};
+use super::scores::{Activation, ClassHead, ScoreSource, beside_boxes, candidates, in_graph, one_per_box};
 use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings};
 use crate::analysis::{Labels, Logits};
 use crate::error::{Error, Result};
@@ -211,7 +211,7 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
                 let name = path.display().to_string();
                 let source = Source::Memory { name: &name, xml: insertion.xml(), weights: &weights };
                 let network = runtime.read(source)?;
-                if explains_boxes(&network, report) {
+                if explains_boxes(&network, report, &options.branch.output_name) {
                     let why =
                         format!("the outputs are boxes, and {} explains class scores", report.method.title());
                     if options.mode == Mode::WhiteBox {
@@ -254,11 +254,15 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
 }
 
 /// Whether a branch that is made for class scores was built on a detector's boxes.
-fn explains_boxes(network: &Network, report: &Report) -> bool {
-    let Some(boxes) = BoxHead::find(network.outputs()) else { return false };
-    let mut names = boxes.outputs().into_iter().filter_map(|index| network.outputs().get(index));
+fn explains_boxes(network: &Network, report: &Report, map: &str) -> bool {
+    let explained = network.outputs().iter().position(|port| port.name == report.explains);
+    let Some((index, port)) = explained.and_then(|index| Some((index, network.outputs().get(index)?))) else {
+        return false;
+    };
+    let batch = port.shape.as_deref().and_then(|shape| *shape.first()?).unwrap_or(1);
     matches!(report.method, Method::ReciproCam | Method::VitReciproCam)
-        && names.any(|port| port.name == report.explains)
+        && (BoxHead::find(network.outputs()).is_some_and(|boxes| boxes.outputs().contains(&index))
+            || one_per_box(network, batch, map).contains(&index))
 }
 
 /// A file that only the runtime can read.
@@ -301,7 +305,9 @@ fn head(
     let boxes = BoxHead::find(network.outputs());
     // Scores and labels of boxes look like class scores by their shape.
     let of_boxes = boxes.map(BoxHead::outputs).unwrap_or_default();
-    fitting.retain(|(index, _)| !of_boxes.contains(index));
+    // So do scores of boxes of a single class.
+    let mut single = one_per_box(network, input.batch, map);
+    fitting.retain(|(index, _)| !of_boxes.contains(index) && !single.contains(index));
     // The graph knows more than shapes: names of layers, and which output is the likeliest.
     let places = model.map(|model| by_likelihood(model, explains.or(wanted))).transpose();
     let places = match places {
@@ -322,9 +328,17 @@ fn head(
         (None, Some(name)) => named(name),
         (None, None) => fitting.first().copied(),
     };
+    let asked = explains.or(wanted);
+    single.retain(|index| {
+        asked.is_none_or(|name| network.outputs().get(*index).is_some_and(|port| port.name == name))
+    });
+    let one = || match single[..] {
+        [output] => Some((output, Some(1))),
+        _ => None,
+    };
     if found.is_none()
         && boxes.is_none()
-        && let Some((output, classes)) = beside_boxes(network, input.batch, explains.or(wanted))
+        && let Some((output, classes)) = beside_boxes(network, input.batch, asked).or_else(one)
         && network.outputs().get(output).is_some_and(|port| port.name != *map)
     {
         if options.activation == Some(Activation::Softmax) {

@@ -58,7 +58,8 @@ impl Eq for ScoreFunction {}
 pub(crate) enum ScoreSource {
     /// The output of that index among the model's: `[N, classes]`.
     Output(usize),
-    /// An output with scores for each box `[N, boxes, classes]`: a class has the largest of any box.
+    /// An output with scores for each box, `[N, boxes, classes]` or of one class `[N, boxes]`: a class has the
+    /// largest of any box.
     Boxes(usize),
     /// All outputs, of these names.
     Function(ScoreFunction, Vec<String>),
@@ -106,6 +107,24 @@ pub(crate) fn candidates(network: &Network, batch: usize) -> Vec<(usize, Option<
         (float && plain).then_some((index, *classes))
     };
     network.outputs().iter().enumerate().filter_map(fits).collect()
+}
+
+/// Outputs with one score for each box, `[N, boxes]` with further axes of extent 1, beside an output of boxes
+/// `[N, boxes, 4 or more]`; that of the maps is none.
+pub(crate) fn one_per_box(network: &Network, batch: usize, map: &str) -> Vec<usize> {
+    let count = |(index, classes): (usize, Option<usize>)| {
+        let boxes = |port: &crate::runtime::Port| match port.shape.as_deref() {
+            Some([first, count, Some(4..)]) => {
+                first.is_none_or(|first| first == batch)
+                    && *count == classes
+                    && port.name != map
+                    && port.element.is_some_and(crate::ir::ElementType::is_float)
+            }
+            _ => false,
+        };
+        (classes.is_some_and(|count| count > 1) && network.outputs().iter().any(boxes)).then_some(index)
+    };
+    candidates(network, batch).into_iter().filter_map(count).collect()
 }
 
 /// The output `[N, boxes, classes]` beside one of boxes `[N, boxes, 4]`, where there is one such pair; its place and
@@ -180,6 +199,7 @@ impl ClassHead {
             return Err(Error::Usage(format!("{} holds no scores", self.shown())));
         }
         match shape.last() {
+            Some(_) if self.per_box() && self.classes == Some(1) => Ok(largest(&scores, 1)),
             Some(classes) if self.per_box() => Ok(largest(&scores, *classes)),
             _ => Ok(scores),
         }
@@ -223,14 +243,25 @@ impl ClassHead {
     }
 
     /// The classes that the scores predict: the best, or all that pass one half where each stands for itself.
-    pub(crate) fn predicted(&self, scores: &[f32]) -> Vec<usize> {
+    /// Classes of boxes are those with a box that counts as found, from a score of `threshold`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where no box counts as found.
+    pub(crate) fn predicted(&self, scores: &[f32], threshold: f32) -> Result<Vec<usize>> {
+        let least = if self.per_box() { threshold } else { PREDICTED };
         let order = best_first(scores);
-        let passing = order.iter().take_while(|class| scores.get(**class).is_some_and(|s| *s >= PREDICTED));
+        let passing = order.iter().take_while(|class| scores.get(**class).is_some_and(|s| *s >= least));
         match passing.count() {
-            count @ 1.. if self.separate => order[..count].to_vec(),
-            _ => order.into_iter().take(1).collect(),
+            0 if self.per_box() => Err(nothing_found(threshold)),
+            count @ 1.. if self.separate || self.per_box() => Ok(order[..count].to_vec()),
+            _ => Ok(order.into_iter().take(1).collect()),
         }
     }
+}
+
+/// The error where a detector finds nothing.
+pub(crate) fn nothing_found(threshold: f32) -> Error {
+    Error::Usage(format!("no object with a score of {threshold} or more; see --threshold"))
 }
 
 /// The largest score of each class, of boxes with `classes` scores each.
@@ -292,8 +323,12 @@ mod tests {
     #[test]
     fn the_predicted_classes_depend_on_whether_they_exclude_each_other() {
         let scores = [0.6, 0.1, 0.9];
-        assert_eq!(head(None, false).predicted(&scores), [2]);
-        assert_eq!(head(None, true).predicted(&scores), [2, 0]);
-        assert_eq!(head(None, true).predicted(&[0.2, 0.1]), [0]);
+        assert_eq!(head(None, false).predicted(&scores, 0.7).unwrap(), [2]);
+        assert_eq!(head(None, true).predicted(&scores, 0.7).unwrap(), [2, 0]);
+        assert_eq!(head(None, true).predicted(&[0.2, 0.1], 0.7).unwrap(), [0]);
+        let boxes = ClassHead { source: ScoreSource::Boxes(0), ..head(None, true) };
+        assert_eq!(boxes.predicted(&scores, 0.7).unwrap(), [2]);
+        assert_eq!(boxes.predicted(&scores, 0.1).unwrap(), [2, 0, 1]);
+        boxes.predicted(&scores, 0.95).unwrap_err();
     }
 }

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
 use crate::error::{Error, Result};
+use crate::runtime::Interrupt;
 
 /// Where an IR is to be written: the XML's path, and beside it the BIN's.
 #[derive(Debug, Clone)]
 pub struct Destination {
     xml: PathBuf,
     bin: PathBuf,
+    interrupt: Interrupt,
 }
 
 impl Destination {
@@ -26,7 +28,8 @@ impl Destination {
         if xml.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("xml")) {
             return Err(Error::Usage(format!("the output {} must end in .xml", xml.display())));
         }
-        let destination = Self { xml: xml.to_path_buf(), bin: xml.with_extension("bin") };
+        let (bin, interrupt) = (xml.with_extension("bin"), Interrupt::default());
+        let destination = Self { xml: xml.to_path_buf(), bin, interrupt };
         let folder = destination.folder();
         let found = fs::metadata(folder).and_then(|found| match found.is_dir() {
             true => Ok(()),
@@ -54,6 +57,11 @@ impl Destination {
         Ok(destination)
     }
 
+    /// Lets writing stop, and leave nothing behind, once `interrupt` is set.
+    pub fn heed(&mut self, interrupt: &Interrupt) {
+        self.interrupt = interrupt.clone();
+    }
+
     /// Path of the XML.
     pub fn xml(&self) -> &Path {
         &self.xml
@@ -68,9 +76,9 @@ impl Destination {
     /// so that whoever sees the XML also finds its BIN.
     ///
     /// # Errors
-    /// [`Error::Io`]; then neither file was changed.
+    /// [`Error::Io`], [`Error::Interrupted`] where that was asked for; then neither file was changed.
     pub fn write(&self, xml: &[u8], bin: PendingFile<'_>) -> Result<()> {
-        let new_bin = self.temporary(&self.bin, |file| bin.write(file))?;
+        let new_bin = self.temporary(&self.bin, |file| bin.write(file, &self.interrupt))?;
         let new_xml = self.temporary(&self.xml, |file| file.write_all(xml))?;
         let backup = self.set_aside()?;
         let renamed = new_bin
@@ -99,7 +107,11 @@ impl Destination {
 
     fn temporary(&self, target: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<TempPath> {
         let mut file = self.named(target)?;
-        fill(file.as_file_mut()).map_err(|e| Error::io("write", target, e))?;
+        let filled = fill(file.as_file_mut());
+        if self.interrupt.is_set() {
+            return Err(Error::Interrupted);
+        }
+        filled.map_err(|e| Error::io("write", target, e))?;
         Ok(file.into_temp_path())
     }
 
@@ -135,18 +147,28 @@ pub struct PendingFile<'a> {
     pub tail: &'a [u8],
 }
 
+/// How much is copied between two looks at whether to stop.
+const PIECE: u64 = 16 * 1024 * 1024;
+
 impl PendingFile<'_> {
-    fn write(&self, file: &mut File) -> io::Result<()> {
+    fn write(&self, file: &mut File, interrupt: &Interrupt) -> io::Result<()> {
         if let Some(source) = self.source.filter(|_| self.prefix > 0) {
             let source = File::open(source)?;
-            let mut range = io::Read::take(&source, self.prefix);
-            // Between files this is a copy inside the kernel (or a reflink), as `cp` does it.
-            let copied = io::copy(&mut range, file)?;
-            if copied != self.prefix {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "the input changed while it was copied",
-                ));
+            let mut left = self.prefix;
+            while left > 0 {
+                if interrupt.is_set() {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                let mut range = io::Read::take(&source, left.min(PIECE));
+                // Between files this is a copy inside the kernel (or a reflink), as `cp` does it.
+                let copied = io::copy(&mut range, file)?;
+                if copied == 0 {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the input changed while it was copied",
+                    ));
+                }
+                left -= copied;
             }
         }
         file.seek(SeekFrom::End(0))?;
@@ -182,6 +204,23 @@ mod tests {
         destination.write(b"<net/>", bin).unwrap_err();
         assert_eq!(fs::read(folder.path().join("m.bin")).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn an_interrupt_leaves_the_old_pair() {
+        let folder = tempfile::tempdir().unwrap();
+        let (xml, source) = (folder.path().join("m.xml"), folder.path().join("source"));
+        for path in [&xml, &folder.path().join("m.bin"), &source] {
+            fs::write(path, b"old").unwrap();
+        }
+        let mut destination = Destination::new(&xml, &[], true).unwrap();
+        let interrupt = Interrupt::default();
+        destination.heed(&interrupt);
+        interrupt.set();
+        let bin = PendingFile { source: Some(&source), prefix: 3, tail: b"new" };
+        assert!(matches!(destination.write(b"<net/>", bin), Err(Error::Interrupted)));
+        assert_eq!(fs::read(folder.path().join("m.bin")).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod find;
 mod interrupt;
 mod network;
 mod pool;
+mod port;
 mod tensor;
 
 use std::path::{Path, PathBuf};
@@ -209,7 +210,7 @@ impl Session {
             // The C API has no shape without dimensions, so that a scalar can only be written to
             // where the request keeps it.
             let port = self.compiled.get_input_by_index(index).map_err(RuntimeError::call(action()))?;
-            let name = port.get_name().map_err(RuntimeError::call(action()))?;
+            let name = port::OwnedPort::from(port).get_name().map_err(RuntimeError::call(action()))?;
             self.request.get_tensor(&name).map_err(RuntimeError::call(action()))?
         } else {
             let shape = native_shape(tensor.shape())?;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use openvino::{Model, Node, PartialShape};
 
+use super::port::OwnedPort;
 use super::{Runtime, RuntimeError, ir_element, utf8};
 use crate::ir::ElementType;
 
@@ -119,10 +120,10 @@ impl Network {
 fn ports(model: &Model, name: &str) -> Result<(Vec<Port>, Vec<Port>), RuntimeError> {
     let failed = || RuntimeError::call(format!("list the inputs and outputs of {name}"));
     let inputs: Result<Vec<Port>, _> = (0..model.get_inputs_len().map_err(failed())?)
-        .map(|index| model.get_input_by_index(index).map(|node| Port::new(&node)))
+        .map(|index| model.get_input_by_index(index).map(|node| Port::new(&OwnedPort::from(node))))
         .collect();
     let outputs: Result<Vec<Port>, _> = (0..model.get_outputs_len().map_err(failed())?)
-        .map(|index| model.get_output_by_index(index).map(|node| Port::new(&node)))
+        .map(|index| model.get_output_by_index(index).map(|node| Port::new(&OwnedPort::from(node))))
         .collect();
     Ok((inputs.map_err(failed())?, outputs.map_err(failed())?))
 }

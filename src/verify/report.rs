@@ -83,6 +83,7 @@ pub struct RuntimeReport {
     /// Its build number.
     pub version: String,
     /// The library that was loaded.
+    #[serde(serialize_with = "crate::report::lossy")]
     pub library: PathBuf,
     /// The device.
     pub device: String,
@@ -126,8 +127,10 @@ pub struct FeatureFigures {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// Path of the original.
+    #[serde(serialize_with = "crate::report::lossy")]
     pub original: PathBuf,
     /// Path of the model with the branch.
+    #[serde(serialize_with = "crate::report::lossy")]
     pub model: PathBuf,
     /// Outcome of all checks together.
     pub outcome: Outcome,

@@ -78,10 +78,10 @@ impl<'a> Results<'a> {
                 let heat = heatmap(&map, args.colours());
                 let over = over_photo(&pixels, &heat, target, args.overlay_weight, !args.no_caption)?;
                 let path = files.picture(&format!("{name}_overlay"), &over)?;
-                entry["overlay"] = json!(path);
-                entry["heatmap"] = json!(files.picture(&format!("{name}_heatmap"), &heat)?);
+                entry["overlay"] = json!(path.to_string_lossy());
+                entry["heatmap"] = json!(files.picture(&format!("{name}_heatmap"), &heat)?.to_string_lossy());
                 if args.raw {
-                    entry["map"] = json!(files.map(&name, &target.map)?);
+                    entry["map"] = json!(files.map(&name, &target.map)?.to_string_lossy());
                 }
                 // Writing to a string does not fail.
                 let _ = write!(written, " -> {}", path.display());
@@ -97,7 +97,7 @@ impl<'a> Results<'a> {
             targets.push(entry);
         }
         let figures = json!({
-            "photo": photo.path,
+            "photo": photo.path.to_string_lossy(),
             "width": photo.width(),
             "height": photo.height(),
             "best": explanation.best,
@@ -141,7 +141,7 @@ impl<'a> Results<'a> {
             let page = self.gallery.html(settings, self.args.overlay_weight, self.args.colours())?;
             let path = folder.write("index.html", page.as_bytes())?;
             match self.args.json {
-                true => writeln!(out, "{}", json!({ "gallery": path }))?,
+                true => writeln!(out, "{}", json!({ "gallery": path.to_string_lossy() }))?,
                 false => writeln!(out, "gallery: {}", path.display())?,
             }
         }

@@ -166,9 +166,12 @@ pub struct Settings {
     /// Work of a black-box method.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effort: Option<Effort>,
-    /// Seed of RISE's masks.
+    /// RISE's masks.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub masks: Option<RiseMasks>,
+    /// AISE's windows for each kernel width.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
+    pub iterations: Option<usize>,
     /// Inferences at the same time.
     pub requests: usize,
     /// Version and device.
@@ -182,10 +185,17 @@ impl std::fmt::Display for Settings {
         writeln!(f, "method     {}, {}", self.method, self.mode)?;
         if let Some(effort) = self.effort {
             let effort = format!("{effort:?}").to_lowercase();
-            match self.seed {
-                Some(seed) => writeln!(f, "effort     {effort}, seed {seed}")?,
-                None => writeln!(f, "effort     {effort}")?,
+            write!(f, "effort     {effort}")?;
+            if let Some(RiseMasks { masks, cells, probability, seed }) = self.masks {
+                write!(
+                    f,
+                    ": {masks} masks of {cells}x{cells} cells, each kept with {probability}, seed {seed}"
+                )?;
             }
+            if let Some(windows) = self.iterations {
+                write!(f, ": {windows} windows for each kernel width")?;
+            }
+            writeln!(f)?;
         }
         if !self.explains.is_empty() {
             let scores = match self.activation {

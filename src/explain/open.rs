@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::black_box::BoxHead;
+use super::black_box::{Aim, BoxHead, RiseMasks};
 use super::engine::Engine;
 use super::names::ClassNames;
 use super::preprocess::{ImageInput, Layout, Preprocessing};
@@ -171,7 +171,9 @@ pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
         input: input.clone(),
         preprocessing: preprocessing.clone(),
         effort: matches!(way, Way::BlackBox(_)).then_some(options.effort),
-        seed: (way == Way::BlackBox(BlackBox::Rise)).then_some(options.rise.seed),
+        masks: (way == Way::BlackBox(BlackBox::Rise)).then(|| RiseMasks::new(options.effort, &options.rise)),
+        iterations: (way == Way::BlackBox(BlackBox::Aise))
+            .then(|| Aim::class(options.effort, &options.aise).iterations),
         requests: pool.requests(),
         runtime: format!("OpenVINO {}, {}", runtime.version(), runtime.device()),
         notes,

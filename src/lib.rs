@@ -27,6 +27,7 @@ pub mod error;
 pub mod explain;
 pub mod graph;
 mod insert;
+mod interrupt;
 pub mod ir;
 pub mod methods;
 mod model;
@@ -42,6 +43,7 @@ pub use insert::{
     FEATURE_VECTOR, Insertion, Listed, Options, Outcome, SALIENCY_MAP, SALIENCY_SIZE, insert, list_targets,
     remove,
 };
+pub use interrupt::Interrupt;
 pub use ir::{Destination, PendingFile};
 pub use methods::{Method, SaliencyType};
 pub use model::Model;

@@ -10,12 +10,12 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 use serde_json::json;
-use xai_insert::Error;
 use xai_insert::explain::picture::{heatmap, over_photo, photo as in_colours};
 use xai_insert::explain::{
     ClassNames, Explanation, Folder, Photo, Prepared, ScoreFunction, Target, Targets, Wanted, Watch,
 };
-use xai_insert::runtime::{Interrupt, Tensor};
+use xai_insert::runtime::Tensor;
+use xai_insert::{Error, Interrupt};
 
 use crate::commands::{ExplainArgs, explain_arguments};
 use crate::errors::{UsageError, anyhow, library};

@@ -7,6 +7,8 @@
 pub(crate) mod args;
 #[path = "shared/branch.rs"]
 mod branch;
+#[path = "shared/process.rs"]
+mod process;
 #[path = "xai-explain/results.rs"]
 mod results;
 #[path = "xai-explain/terminal.rs"]
@@ -17,17 +19,14 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use xai_insert::Error;
 use xai_insert::explain::metrics::BoxList;
 use xai_insert::explain::{Explainer, Explanation, Folder, Photo, Watch as _, photos, read_map};
 
 use args::Args;
+use process::parsed;
 use results::Results;
 use terminal::Terminal;
-
-/// What the shell reports of a program that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     ExitCode::from(command(std::env::args_os()))
@@ -35,31 +34,14 @@ fn main() -> ExitCode {
 
 /// Runs the command on its name and arguments; returns the exit status.
 pub(crate) fn command(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    match Args::try_parse_from(arguments) {
+    match parsed::<Args>(arguments) {
         Ok(args) => run(&args).unwrap_or_else(|error| complain(&error)),
-        Err(error) => {
-            // There is nowhere left to complain where standard error is closed.
-            let _ = error.print();
-            u8::try_from(error.exit_code()).unwrap_or(2)
-        }
+        Err(status) => status,
     }
 }
 
-/// Prints an error; returns the exit status that it calls for.
 fn complain(error: &anyhow::Error) -> u8 {
-    if let Some(cause) = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>())
-        && cause.kind() == io::ErrorKind::BrokenPipe
-        && error.downcast_ref::<Error>().is_none()
-    {
-        // The reader of our output has seen enough.
-        return 0;
-    }
-    let _ = writeln!(io::stderr(), "xai-explain: {error:#}");
-    match error.downcast_ref::<Error>() {
-        Some(Error::Interrupted) => INTERRUPTED,
-        Some(error) if error.is_refusal() => 1,
-        _ => 2,
-    }
+    process::complain("xai-explain", error)
 }
 
 fn run(args: &Args) -> anyhow::Result<u8> {

@@ -3,6 +3,8 @@
 
 #[path = "shared/branch.rs"]
 mod branch;
+#[path = "shared/process.rs"]
+mod process;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -13,13 +15,13 @@ use anyhow::{Context as _, bail};
 use clap::{Parser, ValueEnum};
 use xai_insert::analysis::Candidate;
 use xai_insert::report::{HeadReport, TensorReport};
-use xai_insert::runtime::Interrupt;
 use xai_insert::{
-    Classes, Destination, Error, Insertion, Listed, Method, Model, Options, Outcome, PendingFile,
+    Classes, Destination, Error, Insertion, Interrupt, Listed, Method, Model, Options, Outcome, PendingFile,
     SaliencyType,
 };
 
 use branch::BranchArgs;
+use process::{interrupt, parsed};
 
 /// Adds a saliency map output to vision models in OpenVINO IR.
 ///
@@ -189,54 +191,20 @@ impl Args {
     }
 }
 
-/// What the shell reports of a program that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
-
 fn main() -> ExitCode {
     ExitCode::from(command(std::env::args_os()))
 }
 
 /// Runs the command on its name and arguments; returns the exit status.
 pub(crate) fn command(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    match Args::try_parse_from(arguments) {
+    match parsed::<Args>(arguments) {
         Ok(args) => run(&args).unwrap_or_else(|error| complain(&error)),
-        Err(error) => {
-            // There is nowhere left to complain where standard error is closed.
-            let _ = error.print();
-            u8::try_from(error.exit_code()).unwrap_or(2)
-        }
+        Err(status) => status,
     }
 }
 
-/// Prints an error; returns the exit status that it calls for.
 fn complain(error: &anyhow::Error) -> u8 {
-    if let Some(cause) = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>())
-        && cause.kind() == io::ErrorKind::BrokenPipe
-        && error.downcast_ref::<Error>().is_none()
-    {
-        // The reader of our output has seen enough.
-        return 0;
-    }
-    let _ = writeln!(io::stderr(), "xai-insert: {error:#}");
-    match error.downcast_ref::<Error>() {
-        Some(Error::Interrupted) => INTERRUPTED,
-        Some(error) if error.is_refusal() => 1,
-        _ => 2,
-    }
-}
-
-/// Takes over Ctrl-C, so that no temporary file stays: the first asks to stop, the second ends the program at once.
-fn interrupt() -> anyhow::Result<Interrupt> {
-    let interrupt = Interrupt::default();
-    let asked = interrupt.clone();
-    ctrlc::set_handler(move || {
-        if asked.is_set() {
-            std::process::exit(INTERRUPTED.into());
-        }
-        asked.set();
-    })
-    .context("cannot watch for Ctrl-C")?;
-    Ok(interrupt)
+    process::complain("xai-insert", error)
 }
 
 fn run(args: &Args) -> anyhow::Result<u8> {

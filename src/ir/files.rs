@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
 use crate::error::{Error, Result};
-use crate::runtime::Interrupt;
+use crate::interrupt::Interrupt;
 
 /// Where an IR is to be written: the XML's path, and beside it the BIN's.
 #[derive(Debug, Clone)]

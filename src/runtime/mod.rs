@@ -6,7 +6,6 @@
 
 mod error;
 mod find;
-mod interrupt;
 mod network;
 mod pool;
 mod port;
@@ -17,11 +16,11 @@ use std::path::{Path, PathBuf};
 use openvino::{CompiledModel, Core, DeviceType, InferRequest, InferenceErrorKind, RwPropertyKey};
 
 pub use error::RuntimeError;
-pub use interrupt::Interrupt;
 pub use network::{Network, Port, Source};
 pub use pool::{Hint, Pool};
 pub use tensor::Tensor;
 
+use crate::interrupt::Interrupt;
 use crate::ir::ElementType;
 
 /// Which runtime to load, and where it is to compute.

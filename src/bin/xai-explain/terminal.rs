@@ -1,31 +1,23 @@
 //! Progress on standard error, and Ctrl-C.
 
 use std::cell::RefCell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
+use xai_insert::Interrupt;
 use xai_insert::explain::Watch;
+
+use super::process::interrupt;
 
 /// Shows a bar where standard error is a terminal, and knows whether Ctrl-C was pressed.
 pub(crate) struct Terminal {
     bar: RefCell<Option<ProgressBar>>,
-    stopped: Arc<AtomicBool>,
+    stopped: Interrupt,
 }
 
 impl Terminal {
     /// Takes over Ctrl-C: the first asks to stop, the second ends the program at once.
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let stopped = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stopped);
-        ctrlc::set_handler(move || {
-            if asked.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-        })
-        .context("cannot watch for Ctrl-C")?;
-        Ok(Self { bar: RefCell::new(None), stopped })
+        Ok(Self { bar: RefCell::new(None), stopped: interrupt()? })
     }
 
     /// Prints something without disturbing the bar.
@@ -61,6 +53,6 @@ impl Watch for Terminal {
     }
 
     fn stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+        self.stopped.is_set()
     }
 }

@@ -6,6 +6,7 @@ use crate::analysis::{
 use crate::error::{Error, Result};
 use crate::graph::{Flow, OutletId};
 use crate::insert::Options;
+use crate::message::{Setting, message};
 use crate::methods::Method;
 use crate::model::Model;
 use crate::mosaic::Mask;
@@ -153,8 +154,8 @@ impl Search<'_> {
                 }
                 let back = self.options.block;
                 let Some(block) = back.checked_sub(1).and_then(|i| found.get(i)) else {
-                    let message = format!("--block {back}: the model has {} attention blocks", found.len());
-                    return Err(Error::Usage(message));
+                    let count = format!(": the model has {} attention blocks", found.len());
+                    return Err(Error::usage(message![Setting::Block.to(back), count]));
                 };
                 let cut = looked.iter().any(|other| other.outlet == block.input && other.cut);
                 (candidate(graph, self.labels, block.input, cut), Some(back))

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Finished, Patch};
 use crate::insert::{FEATURE_VECTOR, Insertion, Options, Outcome, check_classes};
 use crate::ir::Dim;
+use crate::message::{Message, Setting, message};
 use crate::methods::{ClassMaps, Method, class_maps, feature_vector_of_heads};
 use crate::model::Model;
 use crate::report::{AddedReport, HeadReport, LoweringReport, OutputReport, Report, TensorReport};
@@ -18,11 +19,11 @@ pub(crate) fn insert<'m>(
     options: &Options,
     labels: &Labels,
     decision: &Decision,
-    mut notes: Vec<String>,
+    mut notes: Vec<Message>,
 ) -> Result<Outcome<'m>> {
     let (height, width) = options.saliency_size;
     if height == 0 || width == 0 {
-        return Err(Error::Usage(format!("a saliency map of {height}x{width} has no positions")));
+        return Err(Error::usage(format!("a saliency map of {height}x{width} has no positions")));
     }
     let heads = heads(model, options, labels)?;
     check_classes(&options.classes, Dim::Fixed(heads.classes))?;
@@ -43,11 +44,11 @@ pub(crate) fn insert<'m>(
         outputs.push((FEATURE_VECTOR.to_owned(), vector));
     }
     let patch = patch.finish(&outputs)?;
-    notes.extend(heads.notes.iter().cloned());
+    notes.extend(heads.notes.iter().map(|note| note.as_str().into()));
     if heads.classes == 1 {
         let note =
             "a single class: its map is the sigmoid of the scores, as a softmax over one class is constant";
-        notes.push(note.to_owned());
+        notes.push(note.into());
     }
     let report = report(model, options, decision, &heads, &patch, notes);
     let record = record(model, options, &heads, &report.targets);
@@ -63,8 +64,12 @@ pub(crate) fn heads(model: &Model, options: &Options, labels: &Labels) -> Result
     let found = DetectorHeads::find(model, labels, options.output.as_deref());
     if options.target_layers.is_empty() {
         if options.anchors.is_some() {
-            let message = "--num-anchors goes with --target-layer, one number for each";
-            return Err(Error::Usage(message.to_owned()));
+            return Err(Error::usage(message![
+                Setting::Anchors,
+                " goes with ",
+                Setting::TargetLayers,
+                ", one number for each"
+            ]));
         }
         return found.map_err(|reasons| refusal(title, reasons));
     }
@@ -87,7 +92,7 @@ fn known_output(model: &Model, wanted: &str) -> Result<()> {
         }
         names.push(own.first().unwrap_or(layer).as_str());
     }
-    Err(Error::Usage(format!("no output '{wanted}'; the model has '{}'", names.join("', '"))))
+    Err(Error::usage(format!("no output '{wanted}'; the model has '{}'", names.join("', '"))))
 }
 
 fn report(
@@ -96,7 +101,7 @@ fn report(
     decision: &Decision,
     heads: &DetectorHeads,
     patch: &Finished,
-    notes: Vec<String>,
+    notes: Vec<Message>,
 ) -> Report {
     Report {
         task: decision.into(),

@@ -6,6 +6,7 @@ use crate::detection;
 use crate::error::{Error, Result};
 use crate::graph::{Dump, Finished, Patch, Size};
 use crate::ir::{Destination, Dim, PendingFile, Splice, marker};
+use crate::message::{Message, Setting, message};
 use crate::methods::{Branch, Encoding, Method, SaliencyType, Wish, build, feature_vector};
 use crate::model::Model;
 use crate::mosaic::{Classes, Kernel, Strategy, sink};
@@ -126,25 +127,30 @@ impl Options {
         let decision = match (self.task, of_method) {
             (Some(task), Some(other)) if task != other => {
                 let method = self.method.map_or("", Method::name);
-                let message = format!("--method {method} is for {}, not for {}", other.name(), task.name());
-                return Err(Error::Usage(message));
+                let tasks = format!(" is for {}, not for {}", other.name(), task.name());
+                return Err(Error::usage(message![Setting::Method.to(method), tasks]));
             }
-            (Some(task), _) => Decision { task, evidence: Evidence::Asked { by: "--task" } },
-            (None, Some(task)) => Decision { task, evidence: Evidence::Asked { by: "--method" } },
+            (Some(task), _) => Decision { task, evidence: Evidence::Asked { by: Setting::Task.into() } },
+            (None, Some(task)) => Decision { task, evidence: Evidence::Asked { by: Setting::Method.into() } },
             (None, None) if self.target_layers.len() > 1 || self.anchors.is_some() => {
-                let by = if self.anchors.is_some() { "--num-anchors" } else { "several --target-layer" };
+                let by = match self.anchors {
+                    Some(_) => Setting::Anchors.into(),
+                    None => message!["several ", Setting::TargetLayers],
+                };
                 Decision { task: Task::Detection, evidence: Evidence::Asked { by } }
             }
             (None, None) => Decision::new(model, labels, self.output.as_deref()),
         };
         if decision.task == Task::Classification {
             if self.target_layers.len() > 1 {
-                let message =
-                    "several --target-layer are the scales of a detector; a classifier has one target";
-                return Err(Error::Usage(message.to_owned()));
+                return Err(Error::usage(message![
+                    "several ",
+                    Setting::TargetLayers,
+                    " are the scales of a detector; a classifier has one target"
+                ]));
             }
             if self.anchors.is_some() {
-                return Err(Error::Usage("--num-anchors is for detectors".to_owned()));
+                return Err(Error::usage(message![Setting::Anchors, " is for detectors"]));
             }
         }
         Ok(decision)
@@ -229,9 +235,12 @@ impl<'m> Insertion<'m> {
 /// options name what is not there or contradict each other.
 pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
     if !options.scaling && options.saliency_type == SaliencyType::U8 {
-        let message =
-            "scores that are not scaled do not fit into u8: use --saliency-type f32 with --no-scaling";
-        return Err(Error::Usage(message.to_owned()));
+        return Err(Error::usage(message![
+            "scores that are not scaled do not fit into u8: use ",
+            Setting::SaliencyType.to("f32"),
+            " with ",
+            Setting::Scaling.to(false)
+        ]));
     }
     if let Some(output) = already_there(model, options)? {
         return Ok(Outcome::AlreadyThere { output });
@@ -241,7 +250,7 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
     let mut notes = Vec::new();
     if model.document().version() == 10 {
         let note = "OpenVINO presents outputs of IR version 10 as f32; the map holds the same numbers";
-        notes.push(note.to_owned());
+        notes.push(note.into());
     }
     if decision.task == Task::Detection {
         return detection::insert(model, options, &labels, &decision, notes);
@@ -249,10 +258,14 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
     let (found, mut reasons) = Logits::find(model, &labels, options.output.as_deref())?;
     if found.len() > 1 {
         let others: Vec<&str> = found[1..].iter().map(|logits| logits.output.as_str()).collect();
-        notes.push(format!(
-            "several outputs can be explained; the others are '{}' (choose with --output)",
-            others.join("', '")
-        ));
+        notes.push(message![
+            format!(
+                "several outputs can be explained; the others are '{}' (choose with ",
+                others.join("', '")
+            ),
+            Setting::Output,
+            ")"
+        ]);
     }
     let mut tried = Vec::new();
     for logits in &found {
@@ -336,12 +349,14 @@ fn already_there(model: &Model, options: &Options) -> Result<Option<String>> {
         return Ok(Some(name.clone()));
     }
     if let Some(earlier) = earlier {
-        return Err(Error::Usage(format!(
-            "the model carries a branch already, with the output '{earlier}'; take it out with --remove first"
-        )));
+        return Err(Error::usage(message![
+            format!("the model carries a branch already, with the output '{earlier}'; take it out with "),
+            Setting::Remove,
+            " first"
+        ]));
     }
     if options.feature_vector && name == FEATURE_VECTOR {
-        return Err(Error::Usage(format!("two outputs cannot both be called '{FEATURE_VECTOR}'")));
+        return Err(Error::usage(format!("two outputs cannot both be called '{FEATURE_VECTOR}'")));
     }
     // OpenVINO would quietly give one of two tensors of one name another name.
     let names = [Some(name.as_str()), options.feature_vector.then_some(FEATURE_VECTOR)];
@@ -350,7 +365,7 @@ fn already_there(model: &Model, options: &Options) -> Result<Option<String>> {
         if outlets.any(|outlet| outlet.names.iter().any(|taken| taken == name)) {
             let what = if is_output(name) { "an output" } else { "a tensor" };
             let message = format!("the model has {what} called '{name}'; choose another name");
-            return Err(Error::Usage(message));
+            return Err(Error::usage(message));
         }
     }
     Ok(None)
@@ -374,21 +389,21 @@ pub(crate) fn check_classes(classes: &Classes, count: Dim) -> Result<()> {
         },
         _ => return Ok(()),
     };
-    Err(Error::Usage(format!("--targets asks for {message}")))
+    Err(Error::usage(message![Setting::Classes, format!(" asks for {message}")]))
 }
 
 /// A note where a value closer to the logits might be a map, but its axes were not understood.
-fn passed_over(candidates: &[Candidate], chosen: &Candidate) -> Option<String> {
+fn passed_over(candidates: &[Candidate], chosen: &Candidate) -> Option<Message> {
     let closer = candidates.iter().take_while(|candidate| candidate.outlet != chosen.outlet);
     let mut maps = closer.filter(|candidate| {
         let many = candidate.fact.shape.iter().skip(1).filter(|dim| !dim.is_one()).count();
         candidate.cut && many > 1
     });
     let passed = maps.next()?;
-    Some(format!(
+    Some(message![format!(
         "'{}' {} is closer to the logits and was passed over, because the meaning of its axes is not known",
         passed.layer, passed.fact
-    ))
+    )])
 }
 
 /// Everything that was decided before the branch is built.
@@ -443,13 +458,13 @@ impl<'m> Plan<'_, 'm> {
         Ok((patch.finish(&outputs), branch))
     }
 
-    fn finish(&self, patch: Finished, branch: Branch, notes: Vec<String>) -> Result<Outcome<'m>> {
+    fn finish(&self, patch: Finished, branch: Branch, notes: Vec<Message>) -> Result<Outcome<'m>> {
         let report = self.report(&patch, branch, notes);
         let record = self.record(&report);
         Ok(Outcome::Inserted(Box::new(Insertion::new(self.model, patch, report, record))))
     }
 
-    fn report(&self, patch: &Finished, branch: Branch, mut notes: Vec<String>) -> Report {
+    fn report(&self, patch: &Finished, branch: Branch, mut notes: Vec<Message>) -> Report {
         let layout = &self.choice.target.layout;
         let (classes, method) = (&self.options.classes, self.choice.method);
         let targets = match method {
@@ -457,7 +472,7 @@ impl<'m> Plan<'_, 'm> {
             _ => self.options.targets(),
         };
         if method == Method::ActivationMap && *classes != Classes::All {
-            notes.push("ActivationMap knows no classes: --targets has no effect".to_owned());
+            notes.push(message!["ActivationMap knows no classes: ", Setting::Classes, " has no effect"]);
         }
         // The dearest form says what the branch costs.
         let used = |form: &&str| branch.steps.iter().any(|step| step.form == *form);
@@ -468,9 +483,11 @@ impl<'m> Plan<'_, 'm> {
         }
         let dense = form == Some("Dense");
         if dense && branch.dense_bytes.is_none() {
-            notes.push(
-                "extents are known only at inference, so --memory-budget could not be checked".to_owned(),
-            );
+            notes.push(message![
+                "extents are known only at inference, so ",
+                Setting::MemoryBudget,
+                " could not be checked"
+            ]);
         }
         let (outputs, candidate) = (patch.outputs.iter(), &self.choice.candidate);
         Report {
@@ -563,7 +580,7 @@ pub fn remove(model: &Model) -> Result<(Vec<u8>, u64)> {
     if bin > model.weights().len() {
         let message =
             format!("{}: shorter than before the branch was added", model.weights().path().display());
-        return Err(Error::Usage(message));
+        return Err(Error::usage(message));
     }
     Ok((xml, bin as u64))
 }

@@ -6,11 +6,12 @@ use std::path::Path;
 use serde::{Serialize, Serializer};
 
 use crate::analysis::{Activation, ChannelMap, Decision, Scale, Task};
-use crate::error::Bytes;
 use crate::graph::{Fact, Graph};
 use crate::ir::{Dim, ShapeDisplay};
+use crate::message::{Message, Words};
 use crate::methods::{Method, SaliencyType};
 use crate::mosaic::{Kernel, Step, Strategy};
+use crate::place::Bytes;
 
 /// Writes a path as people read it: serde's own way fails where a path is not UTF-8.
 pub(crate) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
@@ -55,7 +56,22 @@ pub struct Report {
     /// What was added to the files.
     pub added: AddedReport,
     /// Other things worth knowing.
-    pub notes: Vec<String>,
+    pub notes: Vec<Message>,
+}
+
+impl Report {
+    /// The report with settings called by somebody's names.
+    #[must_use]
+    pub fn in_words(mut self, words: Words) -> Self {
+        self.task.why = self.task.why.in_words(words);
+        for note in &mut self.notes {
+            *note = note.in_words(words);
+        }
+        for step in &mut self.lowering.steps {
+            step.why = step.why.as_ref().map(|why| why.in_words(words));
+        }
+        self
+    }
 }
 
 /// Classifier or detector, and why.
@@ -64,12 +80,12 @@ pub struct TaskReport {
     /// Which.
     pub name: Task,
     /// What speaks for it.
-    pub why: String,
+    pub why: Message,
 }
 
 impl From<&Decision> for TaskReport {
     fn from(decision: &Decision) -> Self {
-        Self { name: decision.task, why: decision.evidence.to_string() }
+        Self { name: decision.task, why: decision.evidence.message() }
     }
 }
 

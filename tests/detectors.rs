@@ -50,7 +50,7 @@ fn classifiers_are_no_detectors() {
         let insertion = inserted(&model, &Options::default());
         let task = &insertion.report().task;
         assert_eq!(task.name, Task::Classification, "{name}");
-        assert!(task.why.contains("lists scores of"), "{name}: {}", task.why);
+        assert!(task.why.to_string().contains("lists scores of"), "{name}: {}", task.why);
     }
 }
 

@@ -67,7 +67,7 @@ impl Logits {
             match wanted {
                 Some(wanted) => {
                     let names = names.join("', '");
-                    return Err(Error::Usage(format!("no output '{wanted}'; the model has '{names}'")));
+                    return Err(Error::usage(format!("no output '{wanted}'; the model has '{names}'")));
                 }
                 None => reasons.push(("the model".to_owned(), Reason::NoOutput)),
             }

@@ -5,17 +5,16 @@ mod block;
 mod detector;
 mod labels;
 mod logits;
-mod refusal;
 mod regroup;
 mod target;
 mod task;
 
+pub use crate::refusal::{Reason, Refusal};
 pub use axes::{Atom, Axes, Axis, Role};
 pub use block::{Block, blocks, normed};
 pub use detector::{Activation, Boxes, ChannelMap, DetectorHeads, Scale, named};
 pub use labels::Labels;
 pub use logits::{Dismissed, Logits};
-pub use refusal::{Reason, Refusal};
 pub(crate) use target::candidate;
 pub use target::{Candidate, Layout, Positions, Target, candidates, layout};
 pub use task::{Decision, Evidence, Task};

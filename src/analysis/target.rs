@@ -5,6 +5,7 @@ use std::fmt;
 use super::{Axes, Labels, Logits, Reason, Role};
 use crate::error::{Error, Result};
 use crate::graph::{Fact, Flow, Graph, NodeId, OutletId, Size};
+use crate::message::{Setting, message};
 use crate::model::Model;
 
 /// Where a feature map keeps its positions.
@@ -237,9 +238,9 @@ pub(super) fn unknown(graph: &Graph, name: &str) -> Error {
         .collect();
     near.truncate(3);
     let hint = if near.is_empty() {
-        "xai-insert --list-targets shows what there is".to_owned()
+        message![Setting::ListTargets, " shows what there is"]
     } else {
-        format!("did you mean '{}'?", near.join("', '"))
+        format!("did you mean '{}'?", near.join("', '")).into()
     };
-    Error::Usage(format!("no layer '{name}' in the model; {hint}"))
+    Error::usage(message![format!("no layer '{name}' in the model; ")].with(hint))
 }

@@ -1,12 +1,11 @@
 //! Classifier or detector?
 
-use std::fmt;
-
 use serde::Serialize;
 
 use super::detector::{decoding, has_boxes, pair, region, suppression};
 use super::{Boxes, DetectorHeads, Labels, Logits};
 use crate::graph::NodeId;
+use crate::message::{Message, message};
 use crate::model::Model;
 
 /// What a model does.
@@ -43,8 +42,8 @@ pub struct Decision {
 pub enum Evidence {
     /// The user said so.
     Asked {
-        /// The option.
-        by: &'static str,
+        /// With which setting.
+        by: Message,
     },
     /// A layer looks at regions, suppresses boxes or sorts the scores of positions.
     Layer {
@@ -126,20 +125,23 @@ impl Decision {
     }
 }
 
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Evidence {
+    /// What there is to say, with the names of settings left to whoever says it.
+    pub fn message(&self) -> Message {
         match self {
-            Self::Asked { by } => write!(f, "asked for by {by}"),
-            Self::Layer { does, layer } => write!(f, "{layer} {does}"),
+            Self::Asked { by } => message!["asked for by "].with(by.clone()),
+            Self::Layer { does, layer } => format!("{layer} {does}").into(),
             Self::ClassScores { output, classes: Some(classes) } => {
-                write!(f, "output '{output}' lists scores of {classes} classes")
+                format!("output '{output}' lists scores of {classes} classes").into()
             }
-            Self::ClassScores { output, classes: None } => write!(f, "output '{output}' lists class scores"),
+            Self::ClassScores { output, classes: None } => {
+                format!("output '{output}' lists class scores").into()
+            }
             Self::BoxesAndScores { boxes, scores } => {
-                write!(f, "outputs '{boxes}' and '{scores}' hold boxes and scores")
+                format!("outputs '{boxes}' and '{scores}' hold boxes and scores").into()
             }
-            Self::Together { output } => write!(f, "output '{output}' holds boxes and class scores"),
-            Self::NoBoxes => f.write_str("no output holds boxes"),
+            Self::Together { output } => format!("output '{output}' holds boxes and class scores").into(),
+            Self::NoBoxes => "no output holds boxes".into(),
         }
     }
 }

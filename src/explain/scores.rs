@@ -193,10 +193,10 @@ impl ClassHead {
         };
         if scores.iter().any(|score| score.is_nan()) {
             let message = format!("the model's scores ({}) are not numbers (NaN)", self.shown());
-            return Err(Error::Usage(message));
+            return Err(Error::usage(message));
         }
         if scores.is_empty() {
-            return Err(Error::Usage(format!("{} holds no scores", self.shown())));
+            return Err(Error::usage(format!("{} holds no scores", self.shown())));
         }
         match shape.last() {
             Some(_) if self.per_box() && self.classes == Some(1) => Ok(largest(&scores, 1)),
@@ -261,7 +261,7 @@ impl ClassHead {
 
 /// The error where a detector finds nothing.
 pub(crate) fn nothing_found(threshold: f32) -> Error {
-    Error::Usage(format!("no object with a score of {threshold} or more; see --threshold"))
+    Error::usage(format!("no object with a score of {threshold} or more; see --threshold"))
 }
 
 /// The largest score of each class, of boxes with `classes` scores each.

@@ -33,7 +33,7 @@ pub(super) fn check(graph: &Graph, patch: &Finished) -> Result<()> {
                 node.name,
                 ShapeDisplay(&outlet.fact.shape)
             );
-            return Err(Error::Usage(message));
+            return Err(Error::usage(message));
         }
         let ports: HashSet<u32> = node.outputs.iter().map(|outlet| outlet.port).collect();
         if ports.len() != node.outputs.len() {

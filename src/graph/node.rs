@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Result};
 use crate::ir::{Document, ElementType, LayerElement, Shape, ShapeDisplay};
+use crate::place::Place;
 
 /// A node of a graph: an index into its nodes. Nodes of a patch count on from the graph's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

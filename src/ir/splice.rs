@@ -100,12 +100,12 @@ impl Splice {
         let ours = children.iter().rposition(|child| child.name == marker::SECTION);
         let own = |name| ours.and_then(|at| children[at].get(&[name]));
         let Some(digest) = own(marker::SHA256) else {
-            return Err(Error::Usage(format!(
+            return Err(Error::usage(format!(
                 "{path}: no branch added by xai-insert is recorded in this model"
             )));
         };
         let rewritten = || {
-            Error::Usage(format!(
+            Error::usage(format!(
                 "{path}: the file was written anew by another tool after the branch was added, \
                  so the original bytes cannot be restored; convert or copy the original model again"
             ))

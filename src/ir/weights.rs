@@ -32,7 +32,7 @@ impl Weights {
         };
         let metadata = file.metadata().map_err(|e| Error::io("read the weights", path, e))?;
         if metadata.is_dir() {
-            return Err(Error::Usage(format!("{} is a folder; give the model's BIN file", path.display())));
+            return Err(Error::usage(format!("{} is a folder; give the model's BIN file", path.display())));
         }
         let len = usize::try_from(metadata.len()).map_err(|_| Error::Weights {
             path: path.to_path_buf(),

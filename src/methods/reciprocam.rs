@@ -21,8 +21,8 @@ pub(super) fn masked_logits(patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Br
     let mut lowering =
         Lowering::new(patch, wish.labels, wish.target, wish.mask, wish.logits, wish.strategy, wish.budget)?;
     let scores = lowering.scores(wish.logits, wish.classes);
-    let scores =
-        scores.map_err(|why| Reason::Operation { place: lowering.place(wish.logits.outlet), why })?;
+    let scores = scores
+        .map_err(|why| Reason::Operation { place: lowering.place(wish.logits.outlet), why: why.into() })?;
     let (steps, dense_bytes) = (lowering.steps().to_vec(), lowering.dense_bytes(wish.logits));
     // Scaled and converted before the axes move: a byte is cheaper to move than a float.
     let scaled = scale(patch, wish.encoding, scores.outlet, scores.positions());

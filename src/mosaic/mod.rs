@@ -28,10 +28,11 @@ mod sink;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::analysis::{Labels, Logits, Reason, Target};
-use crate::error::Place;
 use crate::graph::{Flow, Node, NodeId, OutletId, Patch, Size};
+use crate::message::{Message, Setting, message};
 use crate::model::Model;
 use crate::ops::{Action, action};
+use crate::place::Place;
 
 pub use distinct::Distinct;
 pub use mask::{Kernel, Mask};
@@ -91,7 +92,7 @@ pub struct Step {
     pub form: &'static str,
     /// Why it has no cheaper form, where that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
+    pub why: Option<Message>,
 }
 
 /// A rule does not apply; says why. The caller goes on with the next dearer form.
@@ -123,7 +124,7 @@ struct Memory {
     /// Bytes of each dense value.
     bytes: BTreeMap<OutletId, u64>,
     /// Where, and why, the first copies were made.
-    lost: Option<(Place, Why)>,
+    lost: Option<(Place, Message)>,
     /// Whether an extent is unknown, so that bytes cannot be told.
     unknown: bool,
 }
@@ -167,9 +168,10 @@ impl<'p, 'm> Lowering<'p, 'm> {
         if strategy == Strategy::Dense {
             for outlet in masked {
                 let place = lowering.node(outlet).place();
-                let copies = lowering.dense(outlet).map_err(|why| Reason::Operation { place, why })?;
+                let copies =
+                    lowering.dense(outlet).map_err(|why| Reason::Operation { place, why: why.into() })?;
                 lowering.forms.insert(outlet, Form::Dense(copies));
-                lowering.lose(outlet, "asked for by --lowering dense".to_owned());
+                lowering.lose(outlet, message!["asked for by ", Setting::Strategy.to("dense")]);
             }
         }
         for &id in &head {
@@ -250,7 +252,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
             }
             None => {
                 let reason = why.clone().unwrap_or_default();
-                let failed = |why: Why| Reason::Operation { place: node.place(), why };
+                let failed = |why: Why| Reason::Operation { place: node.place(), why: why.into() };
                 let copied = self.dense_node(id, node, &action).map_err(|dense| {
                     failed(if reason.is_empty() || reason == dense {
                         dense
@@ -259,7 +261,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
                     })
                 })?;
                 if self.memory.lost.is_none() && self.positional(OutletId::new(id, 0)) {
-                    self.memory.lost = Some((node.place(), reason));
+                    self.memory.lost = Some((node.place(), reason.into()));
                 }
                 copied.into_iter().map(Form::Dense).collect()
             }
@@ -275,7 +277,12 @@ impl<'p, 'm> Lowering<'p, 'm> {
             Some(Form::Dense(_)) if !self.positional(OutletId::new(id, 0)) => "PerPosition",
             _ => "Dense",
         };
-        self.steps.push(Step { layer: node.name.clone(), op: node.op.kind.clone(), form, why });
+        self.steps.push(Step {
+            layer: node.name.clone(),
+            op: node.op.kind.clone(),
+            form,
+            why: why.map(Message::from),
+        });
         for (slot, form) in forms.into_iter().enumerate() {
             let outlet = OutletId::new(id, slot);
             match &form {
@@ -335,7 +342,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
         self.labels.get(outlet).is_none_or(|axes| !axes.positional().is_empty())
     }
 
-    fn lose(&mut self, outlet: OutletId, why: Why) {
+    fn lose(&mut self, outlet: OutletId, why: Message) {
         self.memory.lost = Some((self.node(outlet).place(), why));
         self.account(outlet);
     }
@@ -406,7 +413,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
             }
             None => {
                 let place = self.node(self.target.outlet).place();
-                let why = "nothing is lost, but there are too many positions".to_owned();
+                let why = "nothing is lost, but there are too many positions".into();
                 Err(Reason::Budget { needed, budget, place, why })
             }
         }

@@ -188,7 +188,7 @@ fn samples(old: &Model, inputs: &[Input], options: &VerifyOptions) -> Result<Vec
         return (0..options.samples.max(1)).map(one).collect();
     };
     if inputs.iter().all(|input| input.image.is_none()) {
-        return Err(Error::Usage(format!("no input of {} takes an image", old.document().path().display())));
+        return Err(Error::usage(format!("no input of {} takes an image", old.document().path().display())));
     }
     let info = old.document().rt_info().child("model_info");
     let fill = |input: &Input| match input.image {

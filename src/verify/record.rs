@@ -135,7 +135,7 @@ impl<'a> Record<'a> {
             Some(section) if section.child("method").is_some() => {
                 Ok(Self { section, version: document.version() })
             }
-            _ => Err(Error::Usage(format!(
+            _ => Err(Error::usage(format!(
                 "{}: its rt_info has no section '{}' with a 'method', which is where xai-insert records what \
                  it added. Give the original first and the model with the saliency branch second",
                 document.path().display(),

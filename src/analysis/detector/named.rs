@@ -6,6 +6,7 @@ use crate::analysis::{Atom, Axes, Axis, Labels, Reason, Role};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, OutletId};
 use crate::ir::Dim;
+use crate::message::{Setting, message};
 use crate::model::Model;
 
 /// The maps of named layers, taken as class scores as they are.
@@ -26,9 +27,8 @@ pub fn named(
     if let Some(anchors) = anchors
         && anchors.len() != layers.len()
     {
-        let message =
-            format!("--num-anchors has {} entries for {} target layers", anchors.len(), layers.len());
-        return Err(Error::Usage(message));
+        let counts = format!(" has {} entries for {} target layers", anchors.len(), layers.len());
+        return Err(Error::usage(message![Setting::Anchors, counts]));
     }
     let mut scales = Vec::with_capacity(layers.len());
     for (i, layer) in layers.iter().enumerate() {
@@ -39,12 +39,12 @@ pub fn named(
             (None, Some(scale)) => Ok(ChannelMap { outlet, activation: None, ..scale.scores.clone() }),
             (count, _) => match whole(graph, labels, outlet, count.unwrap_or(1)) {
                 Err(None) => {
-                    let message = format!(
-                        "--num-anchors: '{layer}' {} has no channels for {} anchors",
+                    let why = format!(
+                        ": '{layer}' {} has no channels for {} anchors",
                         graph.fact(outlet),
                         count.unwrap_or(1)
                     );
-                    return Err(Error::Usage(message));
+                    return Err(Error::usage(message![Setting::Anchors, why]));
                 }
                 Err(Some(reason)) => Err(reason),
                 Ok(map) => Ok(map),

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::error::{Bytes, Place};
+use crate::message::{Message, Setting, message};
+use crate::place::{Bytes, Place};
 
 /// A refusal: everything that was looked at, and why each of it failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,13 +14,19 @@ pub struct Refusal {
     pub reasons: Vec<(String, Reason)>,
 }
 
+impl Refusal {
+    /// What there is to say, with the names of settings left to whoever says it.
+    pub fn message(&self) -> Message {
+        let start = Message::from(format!("no {} for this model", self.wanted));
+        self.reasons.iter().fold(start, |message, (subject, reason)| {
+            message.with(format!("\n  {subject}: ")).with(reason.message())
+        })
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no {} for this model", self.wanted)?;
-        for (subject, reason) in &self.reasons {
-            write!(f, "\n  {subject}: {reason}")?;
-        }
-        Ok(())
+        self.message().fmt(f)
     }
 }
 
@@ -117,7 +124,7 @@ pub enum Reason {
         /// Where.
         place: Place,
         /// Why not.
-        why: String,
+        why: Message,
     },
     /// The dense branch would need too much memory.
     Budget {
@@ -128,81 +135,101 @@ pub enum Reason {
         /// The layer where the lazy forms were lost.
         place: Place,
         /// Why they were lost there.
-        why: String,
+        why: Message,
     },
+}
+
+impl Reason {
+    /// What there is to say, with the names of settings left to whoever says it.
+    pub fn message(&self) -> Message {
+        match self {
+            Self::NoOutput => "the model has no outputs".into(),
+            Self::NotLogits { fact } => format!("{fact} is no list of class scores [N, classes]").into(),
+            Self::Constant => "it does not depend on any input".into(),
+            Self::NothingSpatial { looked } => message![
+                format!(
+                    "none of the {looked} values that all paths from the inputs pass has height and width; "
+                ),
+                Setting::ListTargets,
+                " shows them, ",
+                Setting::TargetLayers,
+                " chooses another"
+            ],
+            Self::NotAMap { axes: Some(axes), fact } => {
+                format!("{fact} is no feature map (its axes: {axes})").into()
+            }
+            Self::NotAMap { axes: None, fact } => {
+                format!("{fact} is no feature map (what its axes mean is not known)").into()
+            }
+            Self::UnknownGrid => "the height and width of its token grid are not known".into(),
+            Self::NotFloat { fact } => format!("{fact} holds no real numbers").into(),
+            Self::NotOnPath => "it is the logits themselves, or does not reach them".into(),
+            Self::NoAttention => "no attention on the way to it works on the positions of a grid".into(),
+            Self::ClassToken { prefix } => message![
+                format!(
+                    "its tokens start with {prefix} that belong to no position (class token); \
+                     a one-hot mask would blank what the classifier reads; use "
+                ),
+                Setting::Method.to("vitreciprocam")
+            ],
+            Self::Operation { place, why } => message![format!("{place}: ")].with(why.clone()),
+            Self::Budget { needed, budget, place, why } => message![
+                format!("the dense branch needs {} of activations and ", Bytes(*needed)),
+                Setting::MemoryBudget,
+                format!(" allows {}; the cheaper forms are lost at {place}: ", Bytes(*budget))
+            ]
+            .with(why.clone()),
+            detector => detector.of_detector(),
+        }
+    }
+
+    /// Reasons that concern detectors.
+    fn of_detector(&self) -> Message {
+        match self {
+            Self::TwoStage { place } => format!(
+                "{place} looks at regions that a first stage proposed, so that class scores are no maps of the \
+                 image; {BLACK_BOX}"
+            )
+            .into(),
+            Self::NeverAMap { layer, fact } => format!(
+                "its scores come from '{layer}' {fact}, which has no height and width: they never were a map; \
+                 {BLACK_BOX}"
+            )
+            .into(),
+            Self::NoPositions { fact } => {
+                format!("{fact} has no axis of boxes beside one of classes, as scores of a detector have").into()
+            }
+            Self::UnknownClasses { layer, fact } => {
+                format!("the number of class channels of '{layer}' {fact} is not known").into()
+            }
+            Self::FactorsDoNotFit { layer } => message![
+                format!(
+                    "what the class scores are multiplied by at '{layer}' does not match their scales and anchors; \
+                     name the class maps with "
+                ),
+                Setting::TargetLayers
+            ],
+            Self::SeveralScores { channels } => message![
+                format!(
+                    "which of {} are class scores cannot be told; name the class maps with ",
+                    channels.join(", ")
+                ),
+                Setting::TargetLayers
+            ],
+            Self::ClassesDiffer { counts } => {
+                let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
+                format!("its scales have different numbers of classes: {}", counts.join(", ")).into()
+            }
+            Self::NoFeatures { layer } => {
+                format!("'{layer}' and its like are not made by convolutions of feature maps [N,C,h,w]").into()
+            }
+            _ => message!["class maps explain detectors; use ", Setting::Task.to("detection")],
+        }
+    }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoOutput => f.write_str("the model has no outputs"),
-            Self::NotLogits { fact } => write!(f, "{fact} is no list of class scores [N, classes]"),
-            Self::Constant => f.write_str("it does not depend on any input"),
-            Self::NothingSpatial { looked } => write!(
-                f,
-                "none of the {looked} values that all paths from the inputs pass has height and width; \
-                 xai-insert --list-targets shows them, --target-layer chooses another"
-            ),
-            Self::NotAMap { axes, fact } => {
-                write!(f, "{fact} is no feature map")?;
-                match axes {
-                    Some(axes) => write!(f, " (its axes: {axes})"),
-                    None => f.write_str(" (what its axes mean is not known)"),
-                }
-            }
-            Self::UnknownGrid => f.write_str("the height and width of its token grid are not known"),
-            Self::NotFloat { fact } => write!(f, "{fact} holds no real numbers"),
-            Self::NotOnPath => f.write_str("it is the logits themselves, or does not reach them"),
-            Self::NoAttention => {
-                f.write_str("no attention on the way to it works on the positions of a grid")
-            }
-            Self::ClassToken { prefix } => write!(
-                f,
-                "its tokens start with {prefix} that belong to no position (class token); \
-                 a one-hot mask would blank what the classifier reads; use --method vitreciprocam"
-            ),
-            Self::TwoStage { place } => write!(
-                f,
-                "{place} looks at regions that a first stage proposed, so that class scores are no maps of the \
-                 image; {BLACK_BOX}"
-            ),
-            Self::NeverAMap { layer, fact } => write!(
-                f,
-                "its scores come from '{layer}' {fact}, which has no height and width: they never were a map; \
-                 {BLACK_BOX}"
-            ),
-            Self::NoPositions { fact } => {
-                write!(f, "{fact} has no axis of boxes beside one of classes, as scores of a detector have")
-            }
-            Self::UnknownClasses { layer, fact } => {
-                write!(f, "the number of class channels of '{layer}' {fact} is not known")
-            }
-            Self::FactorsDoNotFit { layer } => write!(
-                f,
-                "what the class scores are multiplied by at '{layer}' does not match their scales and anchors; \
-                 name the class maps with --target-layer"
-            ),
-            Self::SeveralScores { channels } => write!(
-                f,
-                "which of {} are class scores cannot be told; name the class maps with --target-layer",
-                channels.join(", ")
-            ),
-            Self::ClassesDiffer { counts } => {
-                let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
-                write!(f, "its scales have different numbers of classes: {}", counts.join(", "))
-            }
-            Self::NoFeatures { layer } => {
-                write!(f, "'{layer}' and its like are not made by convolutions of feature maps [N,C,h,w]")
-            }
-            Self::NoHeads => f.write_str("class maps explain detectors; use --task detection"),
-            Self::Operation { place, why } => write!(f, "{place}: {why}"),
-            Self::Budget { needed, budget, place, why } => write!(
-                f,
-                "the dense branch needs {} of activations and --memory-budget allows {}; \
-                 the cheaper forms are lost at {place}: {why}",
-                Bytes(*needed),
-                Bytes(*budget)
-            ),
-        }
+        self.message().fmt(f)
     }
 }

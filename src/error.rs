@@ -84,7 +84,7 @@ impl Error {
     }
 
     /// A request that cannot be carried out, and why.
-    pub(crate) fn usage(message: impl Into<Message>) -> Self {
+    pub fn usage(message: impl Into<Message>) -> Self {
         Error::Usage(message.into())
     }
 

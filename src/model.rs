@@ -52,7 +52,7 @@ impl Model {
     }
 
     /// The XML.
-    pub(crate) fn document(&self) -> &Document {
+    pub fn document(&self) -> &Document {
         &self.document
     }
 

@@ -233,7 +233,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
             return Ok(());
         }
         let action = self.model().action(id);
-        if let Some(rows) = self.prefix_tokens(id, node, &action) {
+        if let Some(rows) = self.prefix_tokens(id, node, action) {
             if rows != OutletId::new(id, 0) {
                 self.replaced.insert(OutletId::new(id, 0), rows);
             }
@@ -241,7 +241,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
         }
         let mut why = None;
         self.bent = false;
-        let cheapest = self.cheapest(id, node, &action, &mut why);
+        let cheapest = self.cheapest(id, node, action, &mut why);
         let copied = cheapest.is_none();
         let forms = match cheapest {
             Some(forms) => {
@@ -254,7 +254,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
             None => {
                 let reason = why.clone().unwrap_or_default();
                 let failed = |why: Why| Reason::Operation { place: node.place(), why: why.into() };
-                let copied = self.dense_node(id, node, &action).map_err(|dense| {
+                let copied = self.dense_node(id, node, action).map_err(|dense| {
                     failed(if reason.is_empty() || reason == dense {
                         dense
                     } else {

@@ -420,7 +420,6 @@ fn broadcast(a: &[Dim], b: &[Dim]) -> Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{NodeId, OpKind};
 
     fn dims(list: &[usize]) -> Shape {
         // 0 stands for an unknown extent.

@@ -1,65 +1,17 @@
-//! The heads of a single-stage detector: for each scale the map that its class scores come from.
-//!
-//! Looked for from the scores backwards: from what suppresses or sorts boxes, or from the outputs. See
-//! [`DetectorHeads::find`].
+//! Looking for the maps that a detector's class scores come from. See [`ScoreMaps::find`].
 
-mod head;
-mod map;
-mod named;
-mod pairs;
-mod select;
-mod tail;
-mod trace;
-
-pub use map::ChannelMap;
-pub use named::named;
-pub(super) use tail::{first, has_boxes, pair};
-
-use super::{Labels, Reason};
+use super::maps::{Boxes, Scale, ScoreMaps};
+use super::pairs::{Pairs, pairs};
+use super::select::{Followed, Segment, choose, segments};
+use super::tail::{self, Seed, first};
+use super::trace::Tracer;
+use crate::analysis::Labels;
 use crate::graph::{Graph, OutletId};
 use crate::model::Model;
 use crate::ops::BoxStage;
-use pairs::{Pairs, pairs};
-use select::{Segment, choose, segments};
-use tail::Seed;
-use trace::Tracer;
+use crate::refusal::Reason;
 
-/// Where the class scores of a detector are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DetectorHeads {
-    /// What is explained: an output, or what a layer that selects boxes reads.
-    pub explains: String,
-    /// One entry for each scale, in the order in which the model joins them.
-    pub scales: Vec<Scale>,
-    /// Number of classes, a background class included.
-    pub classes: usize,
-    /// Where the boxes are that the scores belong to.
-    pub boxes: Boxes,
-    /// Things worth knowing about how they were read.
-    pub notes: Vec<String>,
-}
-
-/// Where a detector hands out boxes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Boxes {
-    /// In the output of the scores.
-    Together,
-    /// In an output of their own.
-    Beside(String),
-    /// Not known: a layer that selects boxes was found, or there are none.
-    Unknown,
-}
-
-/// The class scores of one scale.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scale {
-    /// Scores of each class, before any activation.
-    pub scores: ChannelMap,
-    /// What the model multiplies them by, both activated.
-    pub objectness: Option<ChannelMap>,
-}
-
-impl DetectorHeads {
+impl ScoreMaps {
     /// Finds the heads of a model, or of its output `wanted`.
     ///
     /// Tried in turn: what a non-maximum suppression reads, what the first sorting of scores reads, the
@@ -67,7 +19,11 @@ impl DetectorHeads {
     ///
     /// # Errors
     /// What was looked at, and a [`Reason`] for each.
-    pub fn find(model: &Model, labels: &Labels, wanted: Option<&str>) -> Result<Self, Vec<(String, Reason)>> {
+    pub(crate) fn find(
+        model: &Model,
+        labels: &Labels,
+        wanted: Option<&str>,
+    ) -> Result<Self, Vec<(String, Reason)>> {
         let graph = model.graph();
         if let Some(layer) = first(graph, BoxStage::Region) {
             let place = graph.node(layer).place();
@@ -82,53 +38,12 @@ impl DetectorHeads {
         };
         found.ok_or(reasons)
     }
-
-    /// What the class layer of each scale reads, each value once, where convolutions or matrix products make
-    /// the scores.
-    pub fn features(&self, graph: &Graph) -> Option<Vec<OutletId>> {
-        let mut found = Vec::new();
-        for scale in &self.scales {
-            let features = head::reads(graph, scale.scores.outlet)?;
-            if !found.contains(&features) {
-                found.push(features);
-            }
-        }
-        Some(found)
-    }
-
-    fn new(explains: String, scales: Vec<Scale>, boxes: Boxes, notes: Vec<String>) -> Result<Self, Reason> {
-        let mut counts: Vec<usize> = scales.iter().map(|scale| scale.scores.channels.len()).collect();
-        counts.dedup();
-        match counts[..] {
-            [classes] => Ok(Self { explains, scales, classes, boxes, notes }),
-            _ => Err(Reason::ClassesDiffer { counts }),
-        }
-    }
 }
 
 struct Search<'a> {
     model: &'a Model,
     labels: &'a Labels,
     reasons: &'a mut Vec<(String, Reason)>,
-}
-
-/// An output with the channels that it is made of.
-struct Followed {
-    name: String,
-    segments: Vec<Segment>,
-}
-
-impl Followed {
-    /// Number of channels.
-    fn width(&self) -> usize {
-        self.segments.iter().map(Segment::len).sum()
-    }
-
-    /// The channels, where they are of one kind.
-    fn only(&self) -> Option<&Segment> {
-        let [only] = &self.segments[..] else { return None };
-        Some(only)
-    }
 }
 
 impl Search<'_> {
@@ -154,7 +69,7 @@ impl Search<'_> {
     }
 
     /// The class scores that layers which select boxes read. Several read one scale each.
-    fn seeds(&mut self, seeds: Vec<Seed>) -> Option<DetectorHeads> {
+    fn seeds(&mut self, seeds: Vec<Seed>) -> Option<ScoreMaps> {
         let mut scales = Vec::new();
         let mut notes: Vec<String> = Vec::new();
         let mut explains = None;
@@ -185,8 +100,8 @@ impl Search<'_> {
         scales: Vec<Scale>,
         boxes: Boxes,
         notes: Vec<String>,
-    ) -> Option<DetectorHeads> {
-        match DetectorHeads::new(explains.clone(), scales, boxes, notes) {
+    ) -> Option<ScoreMaps> {
+        match ScoreMaps::new(explains.clone(), scales, boxes, notes) {
             Ok(heads) => Some(heads),
             Err(reason) => {
                 self.reasons.push((explains, reason));
@@ -196,7 +111,7 @@ impl Search<'_> {
     }
 
     /// The class scores among the outputs.
-    fn outputs(&mut self, outputs: &[(String, OutletId)]) -> Option<DetectorHeads> {
+    fn outputs(&mut self, outputs: &[(String, OutletId)]) -> Option<ScoreMaps> {
         let mut found = Vec::new();
         for (name, outlet) in outputs {
             let fact = self.graph().fact(*outlet);

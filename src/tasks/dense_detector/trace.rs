@@ -9,12 +9,12 @@ use std::ops::Range;
 
 use super::head;
 use super::map::ChannelMap;
-use crate::analysis::regroup::regroup;
-use crate::analysis::{Atom, Axes, Axis, Labels, Reason, Role};
+use crate::analysis::{Atom, Axes, Axis, Labels, Role, regroup};
 use crate::graph::{Graph, Node, OpKind, OutletId};
 use crate::ir::{Dim, resolve_axis};
 use crate::model::Model;
 use crate::ops::{Action, Activation, Passage, Selection, source};
+use crate::refusal::Reason;
 
 /// Values that one walk looks at; a limit for graphs that are no detectors.
 const MAX_STEPS: usize = 20_000;

@@ -1,9 +1,11 @@
 //! Raw maps as outputs: for each scale one of scores and one of boxes, before anything is rearranged.
 
-use super::select::Segment;
-use super::{ChannelMap, Followed, Scale};
-use crate::analysis::{Atom, Axis, Reason, Role};
+use super::map::ChannelMap;
+use super::maps::Scale;
+use super::select::{Followed, Segment};
+use crate::analysis::{Atom, Axis, Role};
 use crate::ir::Dim;
+use crate::refusal::Reason;
 
 /// Coordinates of a box.
 const BOX: usize = 4;

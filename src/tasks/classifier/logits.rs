@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::{Labels, Reason, walk};
-use crate::error::{Error, Result};
-use crate::graph::{Flow, Graph, NodeId, OutletId, Output};
+use crate::analysis::{Axes, Labels, walk};
+use crate::error::Result;
+use crate::graph::{Flow, NodeId, OutletId, Output};
 use crate::ir::Dim;
 use crate::model::Model;
 use crate::ops::{Action, Passage, WindowKind, Zero};
+use crate::refusal::Reason;
 
 /// The class scores that a saliency map explains, before any Softmax or Sigmoid.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Logits {
+pub(crate) struct Logits {
     /// The tensor.
     pub outlet: OutletId,
     /// The tensor that the model itself computes them in; another one where the way to them was narrowed.
@@ -29,7 +30,7 @@ pub struct Logits {
 }
 
 /// An output that holds no class scores, and why.
-pub type Dismissed = (String, Reason);
+pub(crate) type Dismissed = (String, Reason);
 
 impl Logits {
     /// The logits behind each output that can be class scores, the likeliest first; and the outputs that can not.
@@ -37,15 +38,15 @@ impl Logits {
     /// `wanted` restricts the search to one output, by tensor name or layer name.
     ///
     /// # Errors
-    /// [`Error::Usage`] where there is no output of that name.
-    pub fn find(
+    /// [`Error::Usage`](crate::Error::Usage) where there is no output of that name.
+    pub(crate) fn find(
         model: &Model,
         labels: &Labels,
         wanted: Option<&str>,
     ) -> Result<(Vec<Logits>, Vec<Dismissed>)> {
         let graph = model.graph();
         let outputs: Vec<Output<'_>> = match wanted {
-            Some(wanted) => vec![graph.output(wanted).ok_or_else(|| unknown_output(graph, wanted))?],
+            Some(wanted) => vec![graph.output(wanted).ok_or_else(|| graph.unknown_output(wanted))?],
             None => graph.outputs().collect(),
         };
         let (mut found, mut reasons) = (Vec::new(), Vec::new());
@@ -60,12 +61,6 @@ impl Logits {
         }
         Ok((by_likelihood(model, found), reasons))
     }
-}
-
-/// The error for an output that is not there.
-pub(crate) fn unknown_output(graph: &Graph, wanted: &str) -> Error {
-    let names: Vec<&str> = graph.outputs().map(|output| output.name()).collect();
-    Error::usage(format!("no output '{wanted}'; the model has '{}'", names.join("', '")))
 }
 
 /// Sorts logits by how surely they are class scores: those with an activation first, then what a
@@ -135,7 +130,7 @@ fn before_activation(
     if !fact.element.is_float() || fact.rank() < 2 {
         return Err(reason());
     }
-    let batch = labels.get(logits).and_then(super::Axes::batch).unwrap_or(0);
+    let batch = labels.get(logits).and_then(Axes::batch).unwrap_or(0);
     let others: Vec<usize> = (0..fact.rank()).filter(|axis| *axis != batch).collect();
     let many: Vec<usize> = others.iter().copied().filter(|axis| !fact.shape[*axis].is_one()).collect();
     let class = match (&many[..], &others[..]) {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::map::ChannelMap;
+use super::maps::Scale;
 use super::trace::Piece;
-use super::{ChannelMap, Scale};
-use crate::analysis::Reason;
+use crate::refusal::Reason;
 
 /// Coordinates of a box.
 const BOX: usize = 4;
@@ -152,12 +153,32 @@ pub(super) fn scales(segment: &Segment) -> Result<Vec<Scale>, Reason> {
     Ok(scales)
 }
 
+/// An output with the channels that it is made of.
+pub(super) struct Followed {
+    pub(super) name: String,
+    pub(super) segments: Vec<Segment>,
+}
+
+impl Followed {
+    /// Number of channels.
+    pub(super) fn width(&self) -> usize {
+        self.segments.iter().map(Segment::len).sum()
+    }
+
+    /// The channels, where they are of one kind.
+    pub(super) fn only(&self) -> Option<&Segment> {
+        let [only] = &self.segments[..] else { return None };
+        Some(only)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::{Activation, Atom, Axes, Axis, Role};
+    use crate::analysis::{Atom, Axes, Axis, Role};
     use crate::graph::{NodeId, OutletId};
     use crate::ir::Dim;
+    use crate::ops::Activation;
 
     /// Channels `at` of an output, which are `channels` of a map of so many fields.
     fn piece(

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::analysis::{Axes, Axis, Labels, Reason, Role};
+use super::head;
+use crate::analysis::{Atom, Axes, Axis, Labels, Role};
 use crate::graph::{Graph, OutletId, Size};
-use crate::ir::Dim;
+use crate::ir::{Dim, Record, key};
+use crate::model::Model;
 use crate::ops::Activation;
+use crate::refusal::Reason;
 
 /// Channels of a map `[N, anchors * fields, h, w]`, or of the same in another order of axes.
 ///
@@ -62,7 +65,7 @@ impl ChannelMap {
             // A single class may have gone with any axis; it belongs to the one of the channels.
             let channels = axes.iter_mut().zip(&fact.shape).find(|(axis, _)| axis.is(Role::Other));
             let (axis, dim) = channels.filter(|_| fields.size.is_one()).ok_or_else(never_a_map)?;
-            *axis = Axis { atoms: vec![crate::analysis::Atom::new(Role::Other, *dim), fields], prefix: 0 };
+            *axis = Axis { atoms: vec![Atom::new(Role::Other, *dim), fields], prefix: 0 };
         }
         for (axis, dim) in axes.iter().zip(&fact.shape) {
             let contradicts = axis.atoms.is_empty() && !dim.is_one();
@@ -83,6 +86,19 @@ impl ChannelMap {
             return Err(never_a_map());
         }
         Ok(Self { outlet, axes: Axes(axes), anchors, fields, channels, activation: None })
+    }
+
+    /// Records the layer, its axes, and what of it is meant; with `activated`, also what the model applies to it.
+    pub(super) fn record(&self, model: &Model, name: &str, activated: bool, record: &mut Record) {
+        record.add(key::slot_of(name), self.outlet.slot);
+        record.add(key::layout_of(name), self);
+        record.add(key::fields_of(name), format!("{}..{}", self.channels.start, self.channels.end));
+        let grid = self.grid().map(|dim| dim.to_string());
+        record.add(key::grid_of(name), grid.join("x"));
+        if let Some(activation) = self.activation.filter(|_| activated) {
+            record.add(key::activation_of(name), activation.name());
+        }
+        record.add(name, &model.node(self.outlet.node).name);
     }
 
     /// Height and width.
@@ -177,5 +193,5 @@ fn is_position(role: Role) -> bool {
 
 /// Whether a convolution makes a value, perhaps with constants added since.
 fn is_window(graph: &Graph, outlet: OutletId) -> bool {
-    super::head::reads(graph, outlet).is_some()
+    head::reads(graph, outlet).is_some()
 }

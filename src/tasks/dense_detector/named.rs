@@ -1,13 +1,15 @@
 //! Heads that the user names layer by layer.
 
+use super::head;
 use super::map::ChannelMap;
-use super::{Boxes, DetectorHeads, Scale, head};
-use crate::analysis::{Atom, Axes, Axis, Labels, Reason, Role};
+use super::maps::{Boxes, Scale, ScoreMaps};
+use crate::analysis::{Atom, Axes, Axis, Labels, Role, unknown_layer};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, OpKind, OutletId};
 use crate::ir::Dim;
 use crate::message::{Setting, message};
 use crate::model::Model;
+use crate::refusal::Reason;
 
 /// The maps of named layers, taken as class scores as they are.
 ///
@@ -16,13 +18,13 @@ use crate::model::Model;
 ///
 /// # Errors
 /// [`Error::Usage`] where a layer is not there or the numbers do not fit; the inner error where it is no map.
-pub fn named(
+pub(super) fn named(
     model: &Model,
     labels: &Labels,
     layers: &[String],
     anchors: Option<&[usize]>,
-    found: Option<&DetectorHeads>,
-) -> Result<std::result::Result<DetectorHeads, (String, Reason)>> {
+    found: Option<&ScoreMaps>,
+) -> Result<std::result::Result<ScoreMaps, (String, Reason)>> {
     let graph = model.graph();
     if let Some(anchors) = anchors
         && anchors.len() != layers.len()
@@ -32,7 +34,7 @@ pub fn named(
     }
     let mut scales = Vec::with_capacity(layers.len());
     for (i, layer) in layers.iter().enumerate() {
-        let outlet = graph.find(layer).ok_or_else(|| crate::analysis::target::unknown(graph, layer))?;
+        let outlet = graph.find(layer).ok_or_else(|| unknown_layer(graph, layer))?;
         let of_head = || found?.scales.iter().find(|scale| comes_from(graph, scale.scores.outlet, outlet));
         let count = anchors.and_then(|anchors| anchors.get(i).copied());
         let map = match (count, of_head()) {
@@ -56,7 +58,7 @@ pub fn named(
         }
     }
     let explains = found.map_or_else(|| "the named layers".to_owned(), |found| found.explains.clone());
-    let heads = DetectorHeads::new(explains, scales, Boxes::Unknown, Vec::new());
+    let heads = ScoreMaps::new(explains, scales, Boxes::Unknown, Vec::new());
     Ok(heads.map_err(|reason| ("the target layers".to_owned(), reason)))
 }
 

@@ -38,9 +38,8 @@ def test_every_command_has_an_entry_and_every_entry_a_command():
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - {ALONE}))
 def test_a_command_says_what_it_is_for(name, tmp_path):
-    done = subprocess.run(
-        [sys.executable, SCRIPTS / name, "--help"], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60
-    )
+    command = [sys.executable, SCRIPTS / name, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"usage: {name} ")
     assert " ".join(COMMANDS[name].split()) in " ".join(done.stdout.split())

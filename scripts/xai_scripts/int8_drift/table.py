@@ -32,7 +32,7 @@ gives on masked features. For convolutional networks that is close to the FP32 m
 scores under all masks differ little, and the steps of the quantized block are as large as what they differ by. There
 the order in which a kernel sums can decide on which side of a step a value falls, so that `xai-verify` may fail such
 a model although both sides are right: timm's `test_vit` with random weights in INT8 fails by up to 214 of 255, with
-`--lowering dense` too, where its FP32 twin passes.
+`--lowering dense` too; in FP32 it passes ([zoo](zoo.md)).
 
 Fine grids need care too. A position of a 32x48 map is 1/1536 of the mean that is read, less than a step of INT8:
 there a small classifier's maps had a correlation of 0.51 to 0.54 with those of FP32 where quantization came first

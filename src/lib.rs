@@ -35,6 +35,7 @@ mod model;
 pub mod mosaic;
 pub mod ops;
 mod place;
+mod preprocess;
 mod refusal;
 pub mod report;
 pub mod runtime;

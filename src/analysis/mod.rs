@@ -3,6 +3,7 @@
 mod axes;
 mod block;
 mod detector;
+mod input;
 mod labels;
 mod logits;
 mod regroup;
@@ -13,6 +14,8 @@ pub use crate::refusal::{Reason, Refusal};
 pub use axes::{Atom, Axes, Axis, Role};
 pub use block::{Block, blocks, normed};
 pub use detector::{Activation, Boxes, ChannelMap, DetectorHeads, Scale, named};
+pub(crate) use input::IMAGENET_MEAN;
+pub use input::InputFacts;
 pub use labels::Labels;
 pub use logits::{Dismissed, Logits};
 pub(crate) use target::candidate;

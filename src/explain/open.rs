@@ -5,17 +5,17 @@ use std::path::Path;
 use super::black_box::{Aim, BoxHead, RiseMasks};
 use super::engine::Engine;
 use super::names::ClassNames;
-use super::preprocess::{ImageInput, Layout, Preprocessing};
 use super::scores::{Activation, ClassHead, ScoreSource, beside_boxes, candidates, in_graph, one_per_box};
 use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings};
-use crate::analysis::{Labels, Logits};
+use crate::analysis::{InputFacts, Labels, Logits};
 use crate::error::{Error, Result};
 use crate::insert::{Outcome, insert};
-use crate::ir::{RtInfo, marker};
+use crate::ir::{ModelInfo, marker};
 use crate::methods::Method;
 use crate::model::Model;
+use crate::preprocess::{Declared, ImageInput, PreprocessOptions, Preprocessing};
 use crate::report::Report;
-use crate::runtime::{Hint, Network, Runtime, Source};
+use crate::runtime::{Hint, Network, Port, Runtime, Source};
 
 /// Where a model's answer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,10 +84,10 @@ pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
     };
     let model = ir.as_ref().ok();
     let Opened { mut network, white, explains, mut notes } = opened;
-    let info = model.and_then(|model| model.document().rt_info().child("model_info"));
-    let layout = options.preprocess.layout.or_else(|| info?.get(&["layout"]).and_then(Layout::named));
-    let input = ImageInput::settle(&mut network, layout, options.preprocess.size)?;
-    let preprocessing = Preprocessing::settle(&options.preprocess, info, &input)?;
+    let info = model.map(|model| ModelInfo::read(model.document().rt_info())).unwrap_or_default();
+    let facts = model.map(facts).unwrap_or_default();
+    let input = image_input(&mut network, &options.preprocess, &facts, &info)?;
+    let preprocessing = Preprocessing::settle(&options.preprocess, &facts, &info, &input)?;
     let mut head = match &options.score_function {
         Some(function) => {
             let names = network.outputs().iter().map(|port| port.name.clone()).collect();
@@ -135,7 +135,10 @@ pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
         }
         (None, _) => Way::BlackBox(options.black_box.unwrap_or(BlackBox::Aise)),
     };
-    let names = class_names(info, options)?;
+    let names = match &options.labels {
+        Some(path) => ClassNames::read(path)?,
+        None => ClassNames::new(info.labels),
+    };
     let classes = match &head {
         Head::Classes(head) => head.classes,
         _ => None,
@@ -287,6 +290,33 @@ fn open_other(runtime: &mut Runtime, path: &Path, why: &Error, options: &Explain
     Ok(Opened { network, white, explains: None, notes })
 }
 
+/// What the graph says of its only input.
+fn facts(model: &Model) -> InputFacts {
+    let mut inputs = model.graph().parameters();
+    match (inputs.next(), inputs.next()) {
+        (Some((id, _)), None) => InputFacts::of(model, id),
+        _ => InputFacts::default(),
+    }
+}
+
+/// The model's image input, with the extents fixed that the model leaves open.
+fn image_input(
+    network: &mut Network,
+    options: &PreprocessOptions,
+    facts: &InputFacts,
+    info: &ModelInfo,
+) -> Result<ImageInput> {
+    let shown = network.inputs().iter().map(Port::to_string).collect::<Vec<_>>().join(", ");
+    let nothing = Declared { element: None, dims: None, shown: &shown };
+    let [port] = network.inputs() else { return Err(nothing.no_image("it has several inputs or none")) };
+    let declared = Declared { element: port.element, dims: port.shape.as_deref(), shown: &shown };
+    let input = ImageInput::settle(declared, (options.layout, options.size), facts, info)?;
+    if port.shape.as_ref().is_none_or(|dims| dims.contains(&None)) {
+        network.reshape(0, &input.shape())?;
+    }
+    Ok(input)
+}
+
 fn outputs(network: &Network) -> String {
     network.outputs().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -390,13 +420,6 @@ fn by_likelihood(model: &Model, wanted: Option<&str>) -> Result<Vec<usize>> {
         })
     };
     Ok(found.iter().filter_map(place).collect())
-}
-
-fn class_names(info: Option<&RtInfo>, options: &ExplainOptions) -> Result<ClassNames> {
-    match &options.labels {
-        Some(path) => ClassNames::read(path),
-        None => Ok(info.map(ClassNames::from_info).unwrap_or_default()),
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@
 mod document;
 mod element;
 mod files;
+mod layout;
+mod model_info;
 mod parse;
 mod rt_info;
 mod shape;
@@ -18,6 +20,8 @@ mod weights;
 pub use document::{Document, EdgeElement, LayerElement, PortElement};
 pub use element::ElementType;
 pub use files::{Destination, PendingFile};
+pub use layout::ImageLayout;
+pub use model_info::{Entry, ModelInfo, Resize};
 pub use rt_info::RtInfo;
 pub(crate) use shape::is_absurd;
 pub use shape::{Dim, Shape, ShapeDisplay, resolve_axis};

@@ -204,9 +204,10 @@ impl Walk<'_> {
 
     /// Black and white of pixels, where what was seen normalises them.
     ///
-    /// PrePostProcessor's mark leaves no doubt. Without it, the same arithmetic may be a layer of the network: a batch
-    /// norm right behind the input, say, which was folded and sees values that are normalised already. Its mean is
-    /// about 0 and its gain about 1, so what counts as normalising pixels keeps away from that:
+    /// PrePostProcessor's mark leaves no doubt that it does, and the mean tells of which pixels. Without it, the same
+    /// arithmetic may be a layer of the network: a batch norm right behind the input, say, which was folded and sees
+    /// values that are normalised already. Its mean is about 0 and its gain about 1, so what counts as normalising
+    /// pixels keeps away from that:
     /// * gains that bring 0..255 to a few units (`/ 255`, `/ 127.5 - 1`, ImageNet's), with means among the pixels;
     /// * a mean alone, as Caffe's networks have it, with all means about the middle of 0..255;
     /// * gains that bring 0..1 to a few units, with means about the middle of that.
@@ -220,11 +221,13 @@ impl Walk<'_> {
         let to_units =
             each(&|mean, gain| (0.0..=255.0).contains(&mean) && (0.5..=8.0).contains(&(gain * 255.0)));
         let centred = each(&|mean, gain| (64.0..=192.0).contains(&mean) && (gain - 1.0).abs() < 1e-6);
-        let from_unit = each(&|mean, gain| (0.2..=0.8).contains(&mean) && (1.9..=6.5).contains(&gain));
-        match self.marked {
-            _ if from_unit => Some(UNIT),
-            marked => (marked || to_units || centred).then_some(BYTES),
+        // A marked scale may be in the weights.
+        let least = if self.marked { 1.0 } else { 1.9 };
+        let from_unit = each(&|mean, gain| (0.2..=0.8).contains(&mean) && (least..=6.5).contains(&gain));
+        if from_unit {
+            return Some(UNIT);
         }
+        (self.marked || to_units || centred).then_some(BYTES)
     }
 
     /// Whether the input takes blue first.
@@ -418,6 +421,8 @@ mod tests {
         assert_eq!((unit.pixels, unit.blue_first), (Some((0.0, 1.0)), Some(false)));
         // PrePostProcessor folds a scale into the weights and leaves its mark.
         assert_eq!(Chain::new(CHW, None).convolved(MARK).facts().pixels, BYTES);
+        let folded = Chain::new(CHW, None).with("Subtract", EACH, &[0.485, 0.456, 0.406]).convolved(MARK);
+        assert_eq!(folded.facts().pixels, Some((0.0, 1.0)));
     }
 
     #[test]

@@ -192,6 +192,12 @@ impl Preprocessing {
         })
     }
 
+    /// Without advice on what to set, for callers who cannot set it.
+    pub(crate) fn without_advice(mut self) -> Self {
+        self.advice = Message::default();
+        self
+    }
+
     /// With what can be set called by somebody's names.
     #[must_use]
     pub fn in_words(mut self, words: Words) -> Self {
@@ -319,6 +325,9 @@ impl fmt::Display for Preprocessing {
         }
         match self.source {
             Origin::Graph => f.write_str(" (in the graph already)"),
+            Origin::Assumed if self.advice == Message::default() => {
+                f.write_str(" (assumed: the model does not say)")
+            }
             Origin::Assumed => write!(f, " (assumed: the model does not say; {})", self.advice),
             origin => f.write_str(origin.shown()),
         }

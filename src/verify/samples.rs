@@ -121,7 +121,7 @@ pub(super) fn from_photo(input: &Input, photo: &Photo, info: &ModelInfo) -> Resu
     let how = Preprocessing::settle(&PreprocessOptions::default(), &input.facts, info, &image)?;
     let (pixels, _) = how.fit(&photo.pixels, &image)?;
     let values = how.normalise(&pixels, &image).repeat(batch);
-    Ok((Tensor::from_values(input.element, input.shape.clone(), &values)?, how))
+    Ok((Tensor::from_values(input.element, input.shape.clone(), &values)?, how.without_advice()))
 }
 
 #[cfg(test)]

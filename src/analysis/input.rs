@@ -374,7 +374,7 @@ mod tests {
         shape.split(',').map(|dim| format!("<dim>{dim}</dim>")).collect()
     }
 
-    const MARK: &str = r#"<rt_info><attribute name="preprocessing" version="0"/></rt_info>"#;
+    const MARK: &str = r#"<rt_info><attribute name="other" of="&unknown;"/><attribute name="preprocessing" version="0"/></rt_info>"#;
     const CHW: &str = "1,3,8,8";
     const EACH: &str = "1,3,1,1";
     const BYTES: Option<(f32, f32)> = Some((0.0, 255.0));

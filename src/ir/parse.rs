@@ -563,18 +563,6 @@ mod tests {
     }
 
     #[test]
-    fn what_preprocessing_leaves_behind_is_read() {
-        let text = r#"<net name="n" version="11"><layers><layer id="0" name="x" type="Parameter"><output><port id="0">
-            <dim>1</dim><rt_info><attribute name="layout" version="0" layout="[N,H,W,C]"/></rt_info></port></output></layer>
-            <layer id="1" name="y" type="Add"><rt_info><attribute name="a" b="&c;"/>
-            <attribute name="preprocessing" version="0"/></rt_info></layer></layers><edges/></net>"#;
-        let document = parse_text(text).unwrap();
-        let [parameter, add] = document.layers() else { panic!("two layers") };
-        assert_eq!(parameter.outputs[0].layout.as_deref(), Some("[N,H,W,C]"));
-        assert!(add.preprocessing && !parameter.preprocessing);
-    }
-
-    #[test]
     fn nesting_is_bounded_and_does_not_recurse() {
         let mut text = String::from("<net name=\"n\" version=\"11\"><layers/><edges/><x>");
         text.push_str(&"<a>".repeat(1_000_000));

@@ -4,12 +4,12 @@ use crate::analysis::{
     Block, Candidate, Labels, Layout, Logits, Reason, Target, blocks, candidate, candidates, normed,
 };
 use crate::error::{Error, Result};
+use crate::forward::Mask;
 use crate::graph::{Flow, OutletId};
 use crate::insert::Options;
 use crate::message::{Setting, message};
 use crate::methods::Method;
 use crate::model::Model;
-use crate::mosaic::Mask;
 
 /// A method with what it masks.
 #[derive(Debug, Clone)]

@@ -4,12 +4,12 @@ use crate::analysis::{Candidate, Decision, Evidence, Labels, Logits, Reason, Ref
 use crate::choice::{Choice, choices};
 use crate::detection;
 use crate::error::{Error, Result};
+use crate::forward::{Classes, FormKind, Kernel, Strategy, sink};
 use crate::graph::Size;
 use crate::ir::{Destination, Dim, PendingFile, Splice, marker};
 use crate::message::{Message, Setting, message};
 use crate::methods::{Branch, Encoding, Method, SaliencyType, Wish, build, feature_vector};
 use crate::model::Model;
-use crate::mosaic::{Classes, Kernel, Strategy, sink};
 use crate::patch::{Dump, Finished, Patch};
 use crate::report::{
     AddedReport, HeadReport, LoweringReport, MaskReport, OutputReport, Report, TargetReport, TensorReport,
@@ -476,13 +476,11 @@ impl<'m> Plan<'_, 'm> {
             notes.push(message!["ActivationMap knows no classes: ", Setting::Classes, " has no effect"]);
         }
         // The dearest form says what the branch costs.
-        let used = |form: &&str| branch.steps.iter().any(|step| step.form == *form);
-        let mut form =
-            ["Dense", "Distinct", "PerPosition", "Weights", "Masked", "OneHot"].into_iter().find(used);
+        let mut form = branch.steps.iter().map(|step| step.form).max();
         if form.is_some() && self.options.strategy == Strategy::Dense {
-            form = Some("Dense");
+            form = Some(FormKind::Dense);
         }
-        let dense = form == Some("Dense");
+        let dense = form == Some(FormKind::Dense);
         if dense && branch.dense_bytes.is_none() {
             notes.push(message![
                 "extents are known only at inference, so ",
@@ -566,7 +564,7 @@ impl<'m> Plan<'_, 'm> {
             record.push(("feature_vector".to_owned(), FEATURE_VECTOR.to_owned()));
         }
         if let Some(form) = report.lowering.form {
-            record.push(("lowering".to_owned(), form.to_owned()));
+            record.push(("lowering".to_owned(), form.name().to_owned()));
         }
         record
     }

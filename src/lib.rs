@@ -17,7 +17,7 @@
 //! ```
 //!
 //! Data flows one way: [`ir`] reads, [`graph`] gives the typed view, [`analysis`] finds logits and
-//! target, [`methods`] build a branch with the help of [`mosaic`] and [`ops`], and the patch is spliced
+//! target, [`methods`] build a branch with the help of [`forward`] and [`ops`], and the patch is spliced
 //! into the original bytes. See `docs/architecture.md`.
 
 pub mod analysis;
@@ -25,6 +25,7 @@ mod choice;
 mod detection;
 pub mod error;
 pub mod explain;
+pub mod forward;
 pub mod graph;
 mod insert;
 mod interrupt;
@@ -32,7 +33,7 @@ pub mod ir;
 mod message;
 pub mod methods;
 mod model;
-pub mod mosaic;
+
 pub mod ops;
 mod patch;
 mod place;
@@ -43,6 +44,7 @@ pub mod verify;
 
 pub use analysis::Task;
 pub use error::{Error, Result};
+pub use forward::{Classes, Kernel, Strategy};
 pub use insert::{
     FEATURE_VECTOR, Insertion, Listed, Options, Outcome, SALIENCY_MAP, SALIENCY_SIZE, insert, list_targets,
     remove,
@@ -52,7 +54,6 @@ pub use ir::{Destination, PendingFile};
 pub use message::{Message, Setting, Words};
 pub use methods::{Method, SaliencyType};
 pub use model::Model;
-pub use mosaic::{Classes, Kernel, Strategy};
 pub use place::Place;
 pub use refusal::{Reason, Refusal};
 pub use report::Report;

@@ -6,11 +6,11 @@ use std::path::Path;
 use serde::{Serialize, Serializer};
 
 use crate::analysis::{Activation, ChannelMap, Decision, Scale, Task};
+use crate::forward::{FormKind, Kernel, Step, Strategy};
 use crate::graph::{Fact, Graph};
 use crate::ir::{Dim, ShapeDisplay};
 use crate::message::{Message, Words};
 use crate::methods::{Method, SaliencyType};
-use crate::mosaic::{Kernel, Step, Strategy};
 use crate::place::Bytes;
 
 /// Writes a path as people read it: serde's own way fails where a path is not UTF-8.
@@ -219,9 +219,8 @@ impl fmt::Display for TensorReport {
 pub struct LoweringReport {
     /// What was asked for.
     pub requested: Strategy,
-    /// The dearest form that was needed: `OneHot`, `Masked`, `PerPosition`, `Weights` (of an attention, one row
-    /// for each mask), `Distinct` or `Dense`; absent without a head.
-    pub form: Option<&'static str>,
+    /// The dearest form that was needed; absent without a head.
+    pub form: Option<FormKind>,
     /// Bytes of copied activations alive at one time for one batch, where known and not zero.
     pub dense_bytes: Option<u64>,
     /// Each operation of the head, and why it has no cheaper form.
@@ -276,12 +275,12 @@ impl fmt::Display for Report {
             }
         }
         if let Some(form) = self.lowering.form {
-            write!(f, "lowering {form}")?;
+            write!(f, "lowering {}", form.name())?;
             if let Some(bytes) = self.lowering.dense_bytes {
                 write!(f, ", {} of copied activations", Bytes(bytes))?;
             }
             writeln!(f)?;
-            for step in self.lowering.steps.iter().filter(|step| matches!(step.form, "Dense" | "Distinct")) {
+            for step in self.lowering.steps.iter().filter(|step| step.form.copied()) {
                 if let Some(why) = &step.why {
                     writeln!(f, "         {} ({}): {why}", step.layer, step.op)?;
                 }

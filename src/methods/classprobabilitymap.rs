@@ -6,9 +6,9 @@
 
 use super::scaling::{Encoding, scale};
 use crate::analysis::{Activation, ChannelMap, DetectorHeads, Role, Scale};
+use crate::forward::Classes;
 use crate::graph::{Fact, Op, OpKind, OutletId, Size};
 use crate::ir::{Dim, ElementType};
-use crate::mosaic::Classes;
 use crate::patch::Patch;
 
 /// What is wanted of a detector's maps.

@@ -10,8 +10,8 @@ mod vitreciprocam;
 use serde::Serialize;
 
 use crate::analysis::{Labels, Logits, Reason, Target};
+use crate::forward::{Classes, Mask, Step, Strategy};
 use crate::graph::OutletId;
-use crate::mosaic::{Classes, Mask, Step, Strategy};
 use crate::patch::Patch;
 
 pub(crate) use classprobabilitymap::{ClassMaps, build as class_maps};

@@ -4,8 +4,8 @@
 use super::scaling::scale;
 use super::{Branch, Wish};
 use crate::analysis::Reason;
+use crate::forward::{Lowering, Order};
 use crate::graph::OutletId;
-use crate::mosaic::{Lowering, Order};
 use crate::patch::Patch;
 
 /// Builds `[N, classes, h, w]`.

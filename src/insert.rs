@@ -4,7 +4,7 @@ use crate::analysis::{Candidate, Decision, Evidence, Labels, Logits, Reason, Ref
 use crate::choice::{Choice, choices};
 use crate::detection;
 use crate::error::{Error, Result};
-use crate::forward::{Classes, FormKind, Kernel, Strategy, sink};
+use crate::forward::{Classes, FormKind, Kernel, Narrowed, Strategy, narrow};
 use crate::graph::Size;
 use crate::ir::{Destination, Dim, PendingFile, Splice, marker};
 use crate::message::{Message, Setting, message};
@@ -421,12 +421,12 @@ impl<'m> Plan<'_, 'm> {
     /// Builds the branch, with the head narrowed to the tokens that are read.
     fn build(&self) -> std::result::Result<(Result<Finished>, Branch), Reason> {
         let (model, masked) = (self.model, self.choice.target.masked());
-        let narrow = match (self.options.strategy, self.choice.method) {
+        let narrowed = match (self.options.strategy, self.choice.method) {
             (Strategy::Dense, _) | (_, Method::ActivationMap) => None,
-            _ => sink(model, self.labels, &masked, self.logits),
+            _ => narrow(model, self.labels, &masked, self.logits),
         };
-        match narrow {
-            Some((model, logits)) => self.build_on(&model, &Labels::new(&model), &logits),
+        match narrowed {
+            Some(Narrowed { model, labels, logits }) => self.build_on(&model, &labels, &logits),
             None => self.build_on(model, self.labels, self.logits),
         }
     }

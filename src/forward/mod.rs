@@ -9,7 +9,7 @@
 //! each position (`position.rs`), one row for each token that differs (`distinct.rs`), one row for each copy
 //! (`dense.rs`). `attention.rs` knows what
 //! attention makes of masked keys and values, `levels.rs` what is not linear in weighted masks, `rest.rs` what stands
-//! where they blank. `sink.rs` narrows the head to the tokens that are read before
+//! where they blank. `narrow` narrows the head to the tokens that are read before
 //! it is lowered, `mask.rs` makes the masks. `scores.rs` turns the logits' form into `[N, classes, h, w]`
 //! and picks classes.
 
@@ -17,19 +17,20 @@ mod attention;
 mod dense;
 mod distinct;
 mod form;
+mod head;
 mod levels;
 mod mask;
+mod narrow;
 mod onehot;
 mod pool;
 mod position;
 mod rest;
 mod scores;
-mod sink;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::analysis::{Labels, Logits, Reason, Target};
-use crate::graph::{Flow, Node, NodeId, OutletId, Size};
+use crate::graph::{Node, NodeId, OutletId, Size};
 use crate::message::{Message, Setting, message};
 use crate::model::Model;
 use crate::ops::Action;
@@ -38,9 +39,10 @@ use crate::place::Place;
 
 pub use form::FormKind;
 use form::{Background, Distinct, Form};
+use head::between;
 pub use mask::{Kernel, Mask};
+pub(crate) use narrow::{Narrowed, narrow};
 pub use scores::{Classes, Order, Scores};
-pub(crate) use sink::sink;
 
 /// Which forms a lowering may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -119,7 +121,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
     ) -> Result<Self, Reason> {
         let model = patch.model();
         let masked = target.masked();
-        let head = head(model, &masked, logits.outlet.node);
+        let head = between(model, &masked, logits.outlet.node);
         if head.is_empty() {
             return Err(Reason::NotOnPath);
         }
@@ -161,7 +163,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
     /// Most bytes of copies that are alive at one time, an unknown batch counted as one sample; 0 where nothing
     /// was copied, `None` where other extents are unknown.
     pub fn dense_bytes(&self, logits: &Logits) -> Option<u64> {
-        let head = head(self.model(), &self.target.masked(), logits.outlet.node);
+        let head = between(self.model(), &self.target.masked(), logits.outlet.node);
         (!self.memory.unknown).then(|| self.peak(&head))
     }
 
@@ -419,19 +421,4 @@ impl<'p, 'm> Lowering<'p, 'm> {
             self.replaced.insert(OutletId::new(id, slot), OutletId::new(first.node, first.slot + slot));
         }
     }
-}
-
-/// Nodes between masked values and the logits, in order of evaluation.
-fn head(model: &Model, masked: &[OutletId], logits: NodeId) -> Vec<NodeId> {
-    let graph = model.graph();
-    let after: Vec<Vec<bool>> = masked.iter().map(|outlet| Flow::after(graph, *outlet)).collect();
-    let mut needed = BTreeSet::from([logits]);
-    for &id in graph.order().iter().rev() {
-        if needed.contains(&id) {
-            let inputs = graph.node(id).inputs.iter().filter(|input| !masked.contains(input));
-            needed.extend(inputs.map(|input| input.node));
-        }
-    }
-    let inside = |id: &NodeId| needed.contains(id) && after.iter().any(|after| after[id.0]);
-    graph.order().iter().copied().filter(inside).collect()
 }

@@ -3,7 +3,7 @@
 //! Operations are cloned on the copies. Where the original says how large its batch is (in a Reshape,
 //! in a constant), the clone has to say N·K instead; where the batch is, the labels tell.
 
-use super::{Form, Lowering, Rest, Why};
+use super::{Background, Form, Lowering, Why};
 use crate::analysis::Role;
 use crate::graph::{Fact, Node, NodeId, Op, OpKind, OutletId, Size};
 use crate::ir::{Dim, ElementType, Shape};
@@ -158,7 +158,7 @@ impl Lowering<'_, '_> {
                 let sizes = self.dense_sizes(outlet)?;
                 self.patch.reshape(&hint, value, &sizes)
             }
-            Some(Form::OneHot { rest }) => match self.masked_copies(outlet, rest) {
+            Some(Form::OneHot { background: rest }) => match self.masked_copies(outlet, rest) {
                 Ok(copies) => copies,
                 // Where this value's own positions cannot be masked, its operation runs on copies.
                 Err(why) => self.produced_copies(outlet).map_err(|_| why)?,
@@ -182,10 +182,10 @@ impl Lowering<'_, '_> {
     }
 
     /// `M_k * v + (1 - M_k) * rest` for every k.
-    fn masked_copies(&mut self, outlet: OutletId, rest: Rest) -> Result<OutletId, Why> {
+    fn masked_copies(&mut self, outlet: OutletId, rest: Background) -> Result<OutletId, Why> {
         let hint = format!("{}/mosaic", self.node(outlet).name);
         let masks = self.masks_beside(outlet)?;
-        let Rest::Value(rest) = rest else { return self.copies_above_rest(outlet) };
+        let Background::Value(rest) = rest else { return self.copies_above_rest(outlet) };
         let rest = match self.patch.fact(rest).rank() == self.patch.fact(outlet).rank() {
             true => self.patch.unsqueeze(&hint, rest, &[1]),
             false => rest,

@@ -3,7 +3,7 @@
 //! It starts as zero and becomes a value for each channel with the first bias. Products with an attention's
 //! queries make it differ between samples, position embeddings between positions.
 
-use super::{Form, Lowering, Rest, Why};
+use super::{Background, Form, Lowering, Why};
 use crate::graph::{Fact, Node, NodeId, OutletId, Size};
 use crate::ir::{Dim, Shape};
 
@@ -23,16 +23,16 @@ impl Spread {
 }
 
 impl Lowering<'_, '_> {
-    pub(super) fn rest(&self, outlet: OutletId) -> Option<Rest> {
+    pub(super) fn rest(&self, outlet: OutletId) -> Option<Background> {
         match self.form(outlet) {
-            Some(Form::OneHot { rest }) => Some(*rest),
+            Some(Form::OneHot { background: rest }) => Some(*rest),
             _ => None,
         }
     }
 
     /// Along what the rest of a one-hot value differs.
     pub(super) fn spread(&self, outlet: OutletId) -> Result<Spread, Why> {
-        let Some(Rest::Value(value)) = self.rest(outlet) else { return Ok(Spread::default()) };
+        let Some(Background::Value(value)) = self.rest(outlet) else { return Ok(Spread::default()) };
         let have = &self.patch.fact(value).shape;
         let rank = self.patch.fact(outlet).rank();
         let along = |axis: usize| {
@@ -77,7 +77,7 @@ impl Lowering<'_, '_> {
         let fact = self.model().graph().fact(outlet);
         let hint = format!("{}/rest", self.node(outlet).name);
         let value = match self.rest(outlet) {
-            Some(Rest::Value(value)) => value,
+            Some(Background::Value(value)) => value,
             _ => self.patch.float(&hint, fact.element, 0.0),
         };
         if self.patch.fact(value).shape == shape {
@@ -114,7 +114,7 @@ impl Lowering<'_, '_> {
         let inputs = inputs.collect();
         let cloned = self.patch.add(&format!("{}/rest", node.name), node.op.clone(), inputs, facts);
         for slot in 0..node.outputs.len() {
-            forms.push(Form::OneHot { rest: Rest::Value(OutletId::new(cloned.node, slot)) });
+            forms.push(Form::OneHot { background: Background::Value(OutletId::new(cloned.node, slot)) });
         }
         Ok(forms)
     }

@@ -3,7 +3,7 @@
 //! A Gaussian mask has few different weights. Behind a norm or an activation `f(M v + (1 - M) rest)` is no
 //! longer linear in M, but it is known: one tensor for each weight, as large as the original, in place of K.
 
-use super::{Form, Lowering, Rest, Why};
+use super::{Background, Form, Lowering, Why};
 use crate::graph::{Node, NodeId, OpKind, OutletId};
 
 /// The weights of a mask between 0, which is the rest, and 1, which is the original.
@@ -54,8 +54,8 @@ impl Lowering<'_, '_> {
         let weight = self.patch.float(&hint, self.patch.fact(outlet).element, WEIGHTS[i]);
         let value = self.patch.binary(&hint, OpKind::Multiply, above, weight);
         match rest {
-            Rest::Zero => value,
-            Rest::Value(rest) => self.patch.binary(&hint, OpKind::Add, value, rest),
+            Background::Zero => value,
+            Background::Value(rest) => self.patch.binary(&hint, OpKind::Add, value, rest),
         }
     }
 
@@ -97,7 +97,7 @@ impl Lowering<'_, '_> {
     /// A tensor like `outlet` less its rest.
     pub(super) fn less_rest(&mut self, outlet: OutletId, value: OutletId) -> OutletId {
         match self.rest(outlet) {
-            Some(Rest::Value(rest)) => {
+            Some(Background::Value(rest)) => {
                 let hint = format!("{}/above_rest", self.node(outlet).name);
                 self.patch.binary(&hint, OpKind::Subtract, value, rest)
             }

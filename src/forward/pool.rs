@@ -3,13 +3,13 @@
 //! The result for mask k needs nothing but position k of the map and what stands everywhere else, so the
 //! results of all masks are laid out where the positions were.
 
-use super::{Form, Lowering, Rest, Why};
+use super::{Background, Form, Lowering, Why};
 use crate::graph::{Node, NodeId, OpKind, OutletId, Size};
 use crate::ir::ElementType;
 use crate::ops::Reduction;
 
 impl Lowering<'_, '_> {
-    /// `out[n,o,k] = sum_c weight[k,o,c] map[n,c,k]`: a product for each position. Rest must be zero.
+    /// `out[n,o,k] = sum_c weight[k,o,c] map[n,c,k]`: a product for each position. Background must be zero.
     pub(super) fn per_position_product(
         &mut self,
         id: NodeId,
@@ -17,7 +17,7 @@ impl Lowering<'_, '_> {
         map: OutletId,
         weight: OutletId,
     ) -> Result<Vec<Form>, Why> {
-        if self.rest(map) != Some(Rest::Zero) {
+        if self.rest(map) != Some(Background::Zero) {
             return Err("a value outside the mask meets a weight of its own at every position".to_owned());
         }
         self.vector(OutletId::new(id, 0))?;
@@ -109,11 +109,11 @@ impl Lowering<'_, '_> {
         if !element.is_float() {
             return Err("it pools what are no real numbers".to_owned());
         }
-        let rest = self.rest(map).unwrap_or(Rest::Zero);
+        let rest = self.rest(map).unwrap_or(Background::Zero);
         let k = self.k();
         let uniform = match rest {
-            Rest::Zero => true,
-            Rest::Value(value) => {
+            Background::Zero => true,
+            Background::Value(value) => {
                 let rank = self.patch.fact(value).rank();
                 let shift = self.patch.fact(map).rank() - rank;
                 let shape = &self.patch.fact(value).shape;
@@ -121,9 +121,9 @@ impl Lowering<'_, '_> {
             }
         };
         Ok(match (reduction, rest) {
-            (Reduction::Mean, Rest::Zero) => self.over_k(hint, map, &k, element),
-            (Reduction::Sum, Rest::Zero) => map,
-            (Reduction::Mean | Reduction::Sum, Rest::Value(rest)) => {
+            (Reduction::Mean, Background::Zero) => self.over_k(hint, map, &k, element),
+            (Reduction::Sum, Background::Zero) => map,
+            (Reduction::Mean | Reduction::Sum, Background::Value(rest)) => {
                 // hot + (K-1) rest, or hot - rest[k] + sum of rest.
                 let sum = if uniform {
                     let count = self.patch.size_float("positions", &k, element);
@@ -141,8 +141,8 @@ impl Lowering<'_, '_> {
             }
             (Reduction::Max | Reduction::Min, rest) if uniform => {
                 let rest = match rest {
-                    Rest::Value(rest) => rest,
-                    Rest::Zero => self.patch.float("zero", element, 0.0),
+                    Background::Value(rest) => rest,
+                    Background::Zero => self.patch.float("zero", element, 0.0),
                 };
                 let kind = if reduction == Reduction::Max { OpKind::Maximum } else { OpKind::Minimum };
                 self.patch.binary(hint, kind, map, rest)

@@ -4,7 +4,7 @@
 //! graph; only `rest` has to be worked out, and that has no positions. Pooling over all positions
 //! gives one vector for each k.
 
-use super::{Form, Lowering, Rest, Why};
+use super::{Background, Form, Lowering, Why};
 use crate::analysis::{Atom, Role};
 use crate::graph::{Node, NodeId, OpKind, OutletId, Size};
 use crate::ir::Dim;
@@ -21,7 +21,7 @@ impl Lowering<'_, '_> {
                     self.bends();
                 }
                 match self.rest(first) {
-                    Some(Rest::Zero) if *zero == Zero::Kept => self.one(id, Rest::Zero),
+                    Some(Background::Zero) if *zero == Zero::Kept => self.one(id, Background::Zero),
                     _ => {
                         self.plain_parameters(node)?;
                         self.clone_rest(id, node)
@@ -36,7 +36,7 @@ impl Lowering<'_, '_> {
                 self.apart(first, axes)?;
                 self.bends();
                 match self.rest(first) {
-                    Some(Rest::Zero) if *zero == Zero::Kept => self.one(id, Rest::Zero),
+                    Some(Background::Zero) if *zero == Zero::Kept => self.one(id, Background::Zero),
                     _ => self.clone_rest(id, node),
                 }
             }
@@ -56,11 +56,11 @@ impl Lowering<'_, '_> {
             Action::Transpose { order } => {
                 self.positions(OutletId::new(id, 0))?;
                 match self.rest(first) {
-                    Some(Rest::Zero) => self.one(id, Rest::Zero),
+                    Some(Background::Zero) => self.one(id, Background::Zero),
                     _ => {
                         let (rest, _) = self.full_rest(first)?;
                         let rest = self.patch.transpose(&format!("{}/rest", node.name), rest, order);
-                        self.one(id, Rest::Value(rest))
+                        self.one(id, Background::Value(rest))
                     }
                 }
             }
@@ -75,9 +75,9 @@ impl Lowering<'_, '_> {
         }
     }
 
-    fn one(&self, id: NodeId, rest: Rest) -> Result<Vec<Form>, Why> {
+    fn one(&self, id: NodeId, rest: Background) -> Result<Vec<Form>, Why> {
         self.positions(OutletId::new(id, 0))?;
-        Ok(vec![Form::OneHot { rest }])
+        Ok(vec![Form::OneHot { background: rest }])
     }
 
     /// Axes of the positions, which must carry nothing else.
@@ -182,7 +182,7 @@ impl Lowering<'_, '_> {
             self.bends();
         }
         let is_zero = |this: &Self, i: usize| {
-            node.inputs.get(i).is_some_and(|input| this.rest(*input) == Some(Rest::Zero))
+            node.inputs.get(i).is_some_and(|input| this.rest(*input) == Some(Background::Zero))
         };
         let all = 0..node.inputs.len();
         let stays = match zero {
@@ -192,15 +192,15 @@ impl Lowering<'_, '_> {
             Zero::Lost => false,
         };
         if stays {
-            return self.one(id, Rest::Zero);
+            return self.one(id, Background::Zero);
         }
         let mut inputs = Vec::new();
         for input in &node.inputs {
             inputs.push(match self.rest(*input) {
                 // FakeQuantize, for one, wants its data in full.
                 Some(_) if zero == Zero::Lost => self.full_rest(*input)?.0,
-                Some(Rest::Value(value)) => value,
-                Some(Rest::Zero) => {
+                Some(Background::Value(value)) => value,
+                Some(Background::Zero) => {
                     let element = self.patch.fact(*input).element;
                     self.patch.float("zero", element, 0.0)
                 }
@@ -213,11 +213,11 @@ impl Lowering<'_, '_> {
             && inputs.len() == 2
             && let Some(i) = (0..2).find(|i| zeros(self, 1 - *i))
         {
-            return self.one(id, Rest::Value(inputs[i]));
+            return self.one(id, Background::Value(inputs[i]));
         }
         let element = node.outputs[0].fact.element;
         let rest = self.patch.elementwise(&format!("{}/rest", node.name), node.op.clone(), inputs, element);
-        self.one(id, Rest::Value(rest))
+        self.one(id, Background::Value(rest))
     }
 
     fn concat(&mut self, id: NodeId, node: &Node, axis: usize) -> Result<Vec<Form>, Why> {
@@ -231,15 +231,15 @@ impl Lowering<'_, '_> {
             return self.behind_prefix(id, node, axis);
         }
         self.apart(out, &[axis])?;
-        if node.inputs.iter().all(|input| self.rest(*input) == Some(Rest::Zero)) {
-            return self.one(id, Rest::Zero);
+        if node.inputs.iter().all(|input| self.rest(*input) == Some(Background::Zero)) {
+            return self.one(id, Background::Zero);
         }
         if node.inputs.iter().any(|input| self.form(*input).is_none()) {
             return Err("it joins masked features with others".to_owned());
         }
         let (parts, _) = self.full_rests(&node.inputs)?;
         let rest = self.patch.concat(&format!("{}/rest", node.name), &parts, axis);
-        self.one(id, Rest::Value(rest))
+        self.one(id, Background::Value(rest))
     }
 
     /// Tokens that are not masked put before those that are: a class token.
@@ -254,12 +254,12 @@ impl Lowering<'_, '_> {
         {
             return others();
         }
-        if self.rest(*last) == Some(Rest::Zero) {
-            return self.one(id, Rest::Zero);
+        if self.rest(*last) == Some(Background::Zero) {
+            return self.one(id, Background::Zero);
         }
         let (rest, spread) = self.full_rest(*last)?;
         if !spread.positions {
-            return self.one(id, Rest::Value(rest));
+            return self.one(id, Background::Value(rest));
         }
         // What stands at those tokens has no weight.
         let mut sizes = self.patch.sizes(rest);
@@ -269,7 +269,7 @@ impl Lowering<'_, '_> {
         let zero = self.patch.float(&hint, element, 0.0);
         let zeros = self.patch.broadcast_to(&hint, zero, &sizes);
         let rest = self.patch.concat(&hint, &[zeros, rest], axis);
-        self.one(id, Rest::Value(rest))
+        self.one(id, Background::Value(rest))
     }
 
     fn pick_onehot(
@@ -285,8 +285,8 @@ impl Lowering<'_, '_> {
             for picks in parts {
                 self.apart(first, &picks.iter().map(|pick| pick.axis).collect::<Vec<_>>())?;
             }
-            if self.rest(first) == Some(Rest::Zero) {
-                return Ok(vec![Form::OneHot { rest: Rest::Zero }; node.outputs.len()]);
+            if self.rest(first) == Some(Background::Zero) {
+                return Ok(vec![Form::OneHot { background: Background::Zero }; node.outputs.len()]);
             }
         }
         let (rest, spread) = self.full_rest(first)?;
@@ -297,16 +297,16 @@ impl Lowering<'_, '_> {
             if !grid_stays || pick.drops || !matches!(parts, [picks] if picks.len() == 1) {
                 return Err(format!("it takes a part of the positions (axis {})", pick.axis));
             }
-            if self.rest(first) == Some(Rest::Zero) {
-                return self.one(out.node, Rest::Zero);
+            if self.rest(first) == Some(Background::Zero) {
+                return self.one(out.node, Background::Zero);
             }
             if !spread.positions {
-                return self.one(out.node, Rest::Value(rest));
+                return self.one(out.node, Background::Value(rest));
             }
         }
         let shape = |this: &Self, slot: usize| this.rest_shape(OutletId::new(id, slot), spread);
         let rests = self.pick(node, parts, rest, shape)?;
-        Ok(rests.into_iter().map(|rest| Form::OneHot { rest: Rest::Value(rest) }).collect())
+        Ok(rests.into_iter().map(|rest| Form::OneHot { background: Background::Value(rest) }).collect())
     }
 
     /// Tokens before the grid's, picked from a masked value: no mask changes them. `None` where that is not
@@ -341,12 +341,12 @@ impl Lowering<'_, '_> {
         let out = OutletId::new(id, 0);
         match self.rest(first) {
             // Positions may share an axis with channels (a flattened map) while nothing is added to them.
-            Some(Rest::Zero) if self.positional(out) && self.labels.get(out).is_some() => {
-                Ok(vec![Form::OneHot { rest: Rest::Zero }])
+            Some(Background::Zero) if self.positional(out) && self.labels.get(out).is_some() => {
+                Ok(vec![Form::OneHot { background: Background::Zero }])
             }
             _ => {
                 let rest = self.reshaped_rest(id, node)?;
-                self.one(id, Rest::Value(rest))
+                self.one(id, Background::Value(rest))
             }
         }
     }
@@ -366,7 +366,7 @@ impl Lowering<'_, '_> {
                 self.pool(id, first, reduction, &axes)
             }
             (WindowKind::Pool(_), Extent::Point) => {
-                let rest = self.rest(first).unwrap_or(Rest::Zero);
+                let rest = self.rest(first).unwrap_or(Background::Zero);
                 self.one(id, rest)
             }
             (WindowKind::Convolution, Extent::Whole) => {
@@ -383,7 +383,7 @@ impl Lowering<'_, '_> {
                 self.per_position_product(id, node, first, weight)
             }
             (_, Extent::Point) => match self.rest(first) {
-                Some(Rest::Zero) => self.one(id, Rest::Zero),
+                Some(Background::Zero) => self.one(id, Background::Zero),
                 _ => self.clone_rest(id, node),
             },
             _ => Err("its kernel reaches from one position to others".to_owned()),
@@ -408,13 +408,13 @@ impl Lowering<'_, '_> {
         }
         self.apart(value, &[contracted])?;
         match self.rest(value) {
-            Some(Rest::Zero) => self.one(id, Rest::Zero),
+            Some(Background::Zero) => self.one(id, Background::Zero),
             _ => {
                 // Queries differ between samples, and so does what they make of the rest.
                 let (rest, _) = self.full_rest(value)?;
                 let (a, b) = if left { (rest, other) } else { (other, rest) };
                 let rest = self.patch.matmul(&format!("{}/rest", node.name), a, b, (ta, tb));
-                self.one(id, Rest::Value(rest))
+                self.one(id, Background::Value(rest))
             }
         }
     }

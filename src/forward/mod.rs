@@ -1,34 +1,36 @@
-//! The lazy mosaic: evaluating the head on K masked feature maps without making them.
+//! Evaluating the head on K masked feature maps without making them.
 //!
 //! ReciproCAM (arXiv 2209.14074) asks for the logits of K copies of the features, each with one
 //! position kept and the others zero. Here the head is evaluated on a *symbolic* mosaic whose
-//! values take the cheapest [`Form`] that an operation allows; only where one really mixes
-//! positions are the copies made ([`Form::Dense`]).
+//! values take the cheapest form that an operation allows; only where one really mixes
+//! positions are the copies made (the dense form).
 //!
 //! The forms, cheapest first, and who knows their transfer rules: one-hot (`onehot.rs`), one value for
 //! each position (`position.rs`), one row for each token that differs (`distinct.rs`), one row for each copy
 //! (`dense.rs`). `attention.rs` knows what
 //! attention makes of masked keys and values, `levels.rs` what is not linear in weighted masks, `rest.rs` what stands
-//! where they blank. `sink.rs` narrows the head to the tokens that are read before
+//! where they blank. `narrow` narrows the head to the tokens that are read before
 //! it is lowered, `mask.rs` makes the masks. `scores.rs` turns the logits' form into `[N, classes, h, w]`
 //! and picks classes.
 
 mod attention;
 mod dense;
 mod distinct;
+mod form;
+mod head;
 mod levels;
 mod mask;
+mod narrow;
 mod onehot;
 mod pool;
 mod position;
 mod rest;
 mod scores;
-mod sink;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::analysis::{Labels, Target};
-use crate::graph::{Flow, Node, NodeId, OutletId, Size};
+use crate::graph::{Node, NodeId, OutletId, Size};
 use crate::message::{Message, Setting, message};
 use crate::model::Model;
 use crate::ops::Action;
@@ -37,41 +39,12 @@ use crate::place::Place;
 use crate::refusal::Reason;
 use crate::tasks::Logits;
 
-pub use distinct::Distinct;
+pub use form::FormKind;
+use form::{Background, Distinct, Form};
+use head::between;
 pub use mask::{Kernel, Mask};
+pub(crate) use narrow::{Narrowed, narrow};
 pub use scores::{Order, Scores};
-pub(crate) use sink::sink;
-
-/// A value of the head under all K masks at once. K = h·w masks; mask k keeps position k.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Form {
-    /// `M_k * v + (1 - M_k) * rest`: with a mask of 0 and 1, at position k as in the original graph and at
-    /// every other position `rest`.
-    ///
-    /// v is the original outlet itself, because every operation so far treats positions one by one, and
-    /// is linear where the masks have other weights. Tokens before the grid's have a weight too.
-    OneHot {
-        /// The value at the masked positions.
-        rest: Rest,
-    },
-    /// A vector for each mask: `[N,C,h,w]`, where the original is `[N,C]` (or has axes of extent 1 besides).
-    ///
-    /// What was a position of the map is now the number of a mask. No batch axis is made.
-    PerPosition(OutletId),
-    /// Copies that hold each distinct token once, where a mask leaves few of them.
-    Distinct(Distinct),
-    /// The original's shape with the batch N made N·K, masks innermost.
-    Dense(OutletId),
-}
-
-/// What stands at the positions that a mask blanks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rest {
-    /// Zero.
-    Zero,
-    /// A tensor that broadcasts to the original's shape.
-    Value(OutletId),
-}
 
 /// Which forms a lowering may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -91,8 +64,8 @@ pub struct Step {
     pub layer: String,
     /// Its operation.
     pub op: String,
-    /// The form of its result: `OneHot`, `Masked`, `Weights`, `PerPosition`, `Distinct` or `Dense`.
-    pub form: &'static str,
+    /// The form of its result.
+    pub form: FormKind,
     /// Why it has no cheaper form, where that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<Message>,
@@ -150,11 +123,11 @@ impl<'p, 'm> Lowering<'p, 'm> {
     ) -> Result<Self, Reason> {
         let model = patch.model();
         let masked = target.masked();
-        let head = head(model, &masked, logits.outlet.node);
+        let head = between(model, &masked, logits.outlet.node);
         if head.is_empty() {
             return Err(Reason::NotOnPath);
         }
-        let form = Form::OneHot { rest: Rest::Zero };
+        let form = Form::OneHot { background: Background::Zero };
         let mut lowering = Self {
             patch,
             labels,
@@ -192,7 +165,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
     /// Most bytes of copies that are alive at one time, an unknown batch counted as one sample; 0 where nothing
     /// was copied, `None` where other extents are unknown.
     pub fn dense_bytes(&self, logits: &Logits) -> Option<u64> {
-        let head = head(self.model(), &self.target.masked(), logits.outlet.node);
+        let head = between(self.model(), &self.target.masked(), logits.outlet.node);
         (!self.memory.unknown).then(|| self.peak(&head))
     }
 
@@ -270,15 +243,15 @@ impl<'p, 'm> Lowering<'p, 'm> {
             }
         };
         let form = match forms.first() {
-            Some(Form::OneHot { .. }) if !self.mask.binary() => "Masked",
-            Some(Form::OneHot { .. }) => "OneHot",
+            Some(Form::OneHot { .. }) if !self.mask.binary() => FormKind::Masked,
+            Some(Form::OneHot { .. }) => FormKind::OneHot,
             // The weights of an attention are the same for all channels: K rows of them are no loss.
-            Some(Form::Dense(_)) if !copied && self.positional(OutletId::new(id, 0)) => "Weights",
-            Some(Form::PerPosition(_)) => "PerPosition",
-            Some(Form::Distinct(_)) => "Distinct",
+            Some(Form::Dense(_)) if !copied && self.positional(OutletId::new(id, 0)) => FormKind::Weights,
+            Some(Form::PerPosition(_)) => FormKind::PerPosition,
+            Some(Form::Distinct(_)) => FormKind::Distinct,
             // Copies of what has no positions left are as many values as the other layout has.
-            Some(Form::Dense(_)) if !self.positional(OutletId::new(id, 0)) => "PerPosition",
-            _ => "Dense",
+            Some(Form::Dense(_)) if !self.positional(OutletId::new(id, 0)) => FormKind::PerPosition,
+            _ => FormKind::Dense,
         };
         self.steps.push(Step {
             layer: node.name.clone(),
@@ -308,16 +281,18 @@ impl<'p, 'm> Lowering<'p, 'm> {
         action: &Action,
         why: &mut Option<Why>,
     ) -> Option<Vec<Form>> {
-        let forms: BTreeSet<&str> =
-            node.inputs.iter().filter_map(|input| self.form(*input)).map(kind).collect();
-        let tried = match forms.into_iter().collect::<Vec<_>>()[..] {
-            ["OneHot"] => self.onehot_node(id, node, action),
-            ["PerPosition"] => self.position_node(id, node, action),
-            ["Dense", "OneHot"] if matches!(action, Action::MatMul { .. }) => {
+        let kinds: BTreeSet<FormKind> =
+            node.inputs.iter().filter_map(|input| self.form(*input)).map(Form::kind).collect();
+        let tried = match kinds.into_iter().collect::<Vec<_>>()[..] {
+            [FormKind::OneHot] => self.onehot_node(id, node, action),
+            [FormKind::PerPosition] => self.position_node(id, node, action),
+            [FormKind::OneHot, FormKind::Dense] if matches!(action, Action::MatMul { .. }) => {
                 self.weighted_values(id, node, action)
             }
-            ["OneHot", "PerPosition"] => Err("a pooled value is combined with an unpooled one".to_owned()),
-            ["Dense", "Distinct", ..] | ["Distinct", ..] => self.distinct_node(id, node, action),
+            [FormKind::OneHot, FormKind::PerPosition] => {
+                Err("a pooled value is combined with an unpooled one".to_owned())
+            }
+            ref kinds if kinds.contains(&FormKind::Distinct) => self.distinct_node(id, node, action),
             // Once there are copies, every cheaper operand is copied as well.
             _ => return None,
         };
@@ -448,28 +423,4 @@ impl<'p, 'm> Lowering<'p, 'm> {
             self.replaced.insert(OutletId::new(id, slot), OutletId::new(first.node, first.slot + slot));
         }
     }
-}
-
-fn kind(form: &Form) -> &'static str {
-    match form {
-        Form::OneHot { .. } => "OneHot",
-        Form::PerPosition(_) => "PerPosition",
-        Form::Distinct(_) => "Distinct",
-        Form::Dense(_) => "Dense",
-    }
-}
-
-/// Nodes between masked values and the logits, in order of evaluation.
-fn head(model: &Model, masked: &[OutletId], logits: NodeId) -> Vec<NodeId> {
-    let graph = model.graph();
-    let after: Vec<Vec<bool>> = masked.iter().map(|outlet| Flow::after(graph, *outlet)).collect();
-    let mut needed = BTreeSet::from([logits]);
-    for &id in graph.order().iter().rev() {
-        if needed.contains(&id) {
-            let inputs = graph.node(id).inputs.iter().filter(|input| !masked.contains(input));
-            needed.extend(inputs.map(|input| input.node));
-        }
-    }
-    let inside = |id: &NodeId| needed.contains(id) && after.iter().any(|after| after[id.0]);
-    graph.order().iter().copied().filter(inside).collect()
 }

@@ -6,22 +6,13 @@
 //! `softmax(s + log m)` over keys, and a weighted mean. What tells positions apart from the start, a relative
 //! position bias or a rotary embedding of a biased query, loses the form.
 
-use super::{Form, Kernel, Lowering, Rest, Why};
+use super::{Background, Distinct, Form, Kernel, Lowering, Why};
 use crate::graph::{Fact, Node, NodeId, OpKind, OutletId, Size, index};
 use crate::ir::{Dim, Shape};
 use crate::ops::{Action, Reduction, Selection};
 
 /// Far below any score: its exponential is 0 in half precision as well.
 const NEVER: f32 = -1e4;
-
-/// Copies of a value that hold only distinct tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Distinct {
-    /// The tensor: the original's shape with N·K for N, and fewer tokens.
-    pub outlet: OutletId,
-    /// Axes that run over tokens: one, or queries and keys of an attention.
-    pub axes: Vec<usize>,
-}
 
 /// What of a grid a mask keeps, for each mask.
 struct Kept {
@@ -194,7 +185,7 @@ impl Lowering<'_, '_> {
         if let Some(Form::Distinct(distinct)) = self.form(outlet) {
             return Ok(distinct.clone());
         }
-        let Some(Form::OneHot { rest }) = self.form(outlet).cloned() else {
+        let Some(Form::OneHot { background: rest }) = self.form(outlet).cloned() else {
             return Err("an operand has lost its tokens already".to_owned());
         };
         let axes = self.positions(outlet)?;
@@ -241,7 +232,7 @@ impl Lowering<'_, '_> {
             parts.insert(0, self.patch.broadcast_to(&hint, tokens, &sizes));
         }
         let mut rows = self.patch.concat(&hint, &parts, 2);
-        if let Rest::Value(_) = rest {
+        if let Background::Value(_) = rest {
             let (rest, _) = self.full_rest(outlet)?;
             let rest = self.tokens_first(&hint, rest, axis, &samples, &groups);
             let rest = self.patch.unsqueeze(&hint, rest, &[1]);

@@ -116,7 +116,7 @@ impl Lowering<'_, '_> {
         let scaled = self.patch.binary(&format!("{hint}/queries"), OpKind::Multiply, queries, scale);
         let scores = format!("{hint}/scores");
         let (mut blank, mut beside) = (None, None);
-        if let Some(super::Rest::Value(_)) = self.rest(keys) {
+        if let Some(super::Background::Value(_)) = self.rest(keys) {
             let (rest, spread) = self.full_rest(keys)?;
             let rest = self.patch.matmul(&scores, scaled, rest, (false, true));
             blank = Some(rest);
@@ -191,7 +191,7 @@ impl Lowering<'_, '_> {
         let kept = self.patch.reshape(&format!("{hint}/kept"), kept, &rows);
         let above = self.above_rest(values);
         let mut result = self.patch.matmul(&hint, kept, above, (false, transposed));
-        if self.rest(values) != Some(super::Rest::Zero) {
+        if self.rest(values) != Some(super::Background::Zero) {
             let rest = if transposed {
                 let order: Vec<usize> = (0..rank - 3).chain([rank - 2, rank - 3]).collect();
                 self.patch.transpose(&format!("{hint}/rest"), rest, &order)

@@ -33,6 +33,18 @@ impl Model {
         Ok(Self { document: Arc::new(document), weights: Arc::new(weights), graph })
     }
 
+    /// Takes an IR that is in memory: its XML, and its BIN (empty where it has no weights).
+    ///
+    /// # Errors
+    /// As [`Model::read`], except that no file can be missing; messages name the place `<memory>`.
+    pub fn from_bytes(xml: Vec<u8>, bin: Vec<u8>) -> Result<Self> {
+        let place = Path::new("<memory>");
+        let document = Document::parse(place, xml)?;
+        let weights = Weights::from_bytes(place, bin, &document)?;
+        let graph = Graph::new(&document)?;
+        Ok(Self { document: Arc::new(document), weights: Arc::new(weights), graph })
+    }
+
     /// This model with another graph in place of its own.
     pub(crate) fn with_graph(&self, graph: Graph) -> Self {
         Self { document: Arc::clone(&self.document), weights: Arc::clone(&self.weights), graph }

@@ -127,13 +127,18 @@ pub fn insert(data: &[u8]) {
     }
 }
 
-/// Every fixture under all options, without a change: what is missing of the bytes counts as zeros.
+/// Every fixture under all options without a change, where what is missing of the bytes counts as zeros; and with
+/// some changes, so that the fuzzer begins with inputs that are long enough for them.
 fn cases() -> Vec<(String, Vec<u8>)> {
-    let case = |(i, source): (u8, &Source)| {
-        let name = source.name;
-        (0..CHOICES).map(move |choice| (format!("{name}_{choice}"), vec![i, choice]))
-    };
-    (0..).zip(SOURCES.iter()).flat_map(case).collect()
+    let sources = || (0u8..).zip(SOURCES.iter());
+    let sound = sources().flat_map(|(i, source)| {
+        (0..CHOICES).map(move |choice| (format!("{}_{choice}", source.name), vec![i, choice]))
+    });
+    let changed = sources().map(|(i, source)| {
+        let changes = (0..96u8).map(|k| k.wrapping_mul(37).wrapping_add(i.wrapping_mul(101)));
+        (format!("{}_changed", source.name), [i, i % CHOICES].into_iter().chain(changes).collect())
+    });
+    sound.chain(changed).collect()
 }
 
 /// What is recorded lies between the two.

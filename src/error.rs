@@ -3,11 +3,12 @@
 //! Every message says what is wrong, where it is (file and byte offset, layer and port) and,
 //! where there is something to do about it, what that is.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::analysis::Refusal;
+use crate::message::Message;
+use crate::place::Place;
+use crate::refusal::Refusal;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -57,7 +58,7 @@ pub enum Error {
 
     /// The request itself cannot be carried out: contradictory or unknown options.
     #[error("{0}")]
-    Usage(String),
+    Usage(Message),
 
     /// The model is sound, but no method fits it; every reason is inside.
     #[error("{0}")]
@@ -69,34 +70,11 @@ pub enum Error {
 
     /// The OpenVINO runtime is missing or refused something.
     #[error("{0}")]
-    Runtime(String),
+    Runtime(Message),
 
     /// Whoever waited asked to stop.
     #[error("interrupted")]
     Interrupted,
-}
-
-/// A layer of the IR, for messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Name of the layer.
-    pub layer: String,
-    /// Its operation (`Convolution`, …).
-    pub kind: String,
-    /// Its id in the file.
-    pub id: u64,
-    /// The port, where one is concerned.
-    pub port: Option<u32>,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "layer '{}' ({}, id {})", self.layer, self.kind, self.id)?;
-        match self.port {
-            Some(port) => write!(f, ", port {port}"),
-            None => Ok(()),
-        }
-    }
 }
 
 impl Error {
@@ -105,24 +83,27 @@ impl Error {
         Error::Io { action, path: path.as_ref().to_path_buf(), source }
     }
 
+    /// A request that cannot be carried out, and why.
+    pub fn usage(message: impl Into<Message>) -> Self {
+        Error::Usage(message.into())
+    }
+
+    /// What OpenVINO refused.
+    pub(crate) fn runtime(message: impl Into<Message>) -> Self {
+        Error::Runtime(message.into())
+    }
+
+    /// What there is to say, with the names of settings left to whoever says it.
+    pub fn message(&self) -> Message {
+        match self {
+            Error::Usage(message) | Error::Runtime(message) => message.clone(),
+            Error::Refused(refusal) => refusal.message(),
+            other => other.to_string().into(),
+        }
+    }
+
     /// Whether this is a considered refusal of a sound model, as opposed to bad input.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Error::Refused(_))
-    }
-}
-
-/// Displays a number of bytes as people read it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bytes(pub(crate) u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        #[allow(clippy::cast_precision_loss)]
-        match self.0 {
-            bytes @ 0..1024 => write!(f, "{bytes} B"),
-            bytes @ 1024..1_048_576 => write!(f, "{:.1} KiB", bytes as f64 / 1024.0),
-            bytes @ 1_048_576..1_073_741_824 => write!(f, "{:.1} MiB", bytes as f64 / 1_048_576.0),
-            bytes => write!(f, "{:.1} GiB", bytes as f64 / 1_073_741_824.0),
-        }
     }
 }

@@ -50,7 +50,7 @@ fn classifiers_are_no_detectors() {
         let insertion = inserted(&model, &Options::default());
         let task = &insertion.report().task;
         assert_eq!(task.name, Task::Classification, "{name}");
-        assert!(task.why.contains("lists scores of"), "{name}: {}", task.why);
+        assert!(task.why.to_string().contains("lists scores of"), "{name}: {}", task.why);
     }
 }
 
@@ -109,7 +109,7 @@ fn listed_classes() {
 #[test]
 fn named_layers() {
     let layers = |insertion: &Insertion<'_>| -> Vec<String> {
-        insertion.report().heads.iter().map(|head| head.scores.layer.clone()).collect()
+        insertion.report().subject.heads().iter().map(|head| head.scores.layer.clone()).collect()
     };
     let model = Model::read(&small("det_ssd"), None).unwrap();
     let found = inserted(&model, &Options::default());
@@ -124,18 +124,18 @@ fn named_layers() {
     let before: Vec<String> =
         target_layers.iter().map(|layer| layer.replace("/Add", "/Convolution")).collect();
     let unbiased = inserted(&model, &Options { target_layers: before, ..Options::default() });
-    assert_eq!(unbiased.report().heads[1].scores.anchors, 6);
+    assert_eq!(unbiased.report().subject.heads()[1].scores.anchors, 6);
     // One convolution for everything: its head says which fields are classes.
     let model = Model::read(&small("det_yolov5"), None).unwrap();
     let target_layers = layers(&inserted(&model, &Options::default()));
     let named = inserted(&model, &Options { target_layers, ..Options::default() });
-    assert_eq!(named.report().heads[0].scores.channels, [5, 10]);
+    assert_eq!(named.report().subject.heads()[0].scores.channels, [5, 10]);
     // Objectness is no part of what was named.
     let model = Model::read(&small("det_fcos"), None).unwrap();
     let found = inserted(&model, &Options::default());
-    assert!(found.report().heads[0].objectness.is_some());
+    assert!(found.report().subject.heads()[0].objectness.is_some());
     let named = inserted(&model, &Options { target_layers: layers(&found), ..Options::default() });
-    assert!(named.report().heads[0].objectness.is_none());
+    assert!(named.report().subject.heads()[0].objectness.is_none());
 }
 
 /// With one scale of the size asked for there is no resampling: the maps are the softmax of the best anchors.
@@ -147,15 +147,21 @@ fn a_detector_of_one_scale_needs_no_resampling() {
     assert!(text.contains("SoftMax") && !text.contains("Interpolate"), "{text}");
 }
 
-/// What `tests/cases` cannot show, because the command line does not let it through.
+/// What `tests/cases` cannot show: what the command line does not let through, and the library's own words.
 #[test]
-fn options_that_no_command_line_has() {
+fn options_that_contradict_each_other() {
+    let classifier = Some(Task::Classification);
     let cases = [
-        ("no positions", Options { saliency_size: (0, 23), ..Options::default() }),
-        ("goes with --target-layer", Options { anchors: Some(vec![3]), ..Options::default() }),
+        ("det_ssd", "no positions", Options { saliency_size: (0, 23), ..Options::default() }),
+        ("det_ssd", "goes with `target_layers`", Options { anchors: Some(vec![3]), ..Options::default() }),
+        (
+            "cnn_static",
+            "`anchors` is for detectors",
+            Options { task: classifier, anchors: Some(vec![1]), ..Options::default() },
+        ),
     ];
-    let model = Model::read(&small("det_ssd"), None).unwrap();
-    for (wanted, options) in cases {
+    for (name, wanted, options) in cases {
+        let model = Model::read(&small(name), None).unwrap();
         let error = insert(&model, &options).unwrap_err();
         assert!(matches!(error, Error::Usage(_)), "{wanted}: {error}");
         assert!(error.to_string().contains(wanted), "{wanted}: {error}");

@@ -134,7 +134,7 @@ fn callers_prepare_images_and_make_scores_themselves() {
     let expected = Explainer::open(&model("quarter"), &options).unwrap().explain(&photo, &Quiet).unwrap();
     let preprocess = PreprocessOptions { by_caller: true, ..PreprocessOptions::default() };
     let scores = ScoreFunction::new(|outputs| {
-        let &[("scores", scores)] = outputs else { return Err(Error::Usage("other outputs".to_owned())) };
+        let &[("scores", scores)] = outputs else { return Err(Error::usage("other outputs")) };
         Ok(scores.to_array()?.iter().copied().collect())
     });
     let options = ExplainOptions { preprocess, score_function: Some(scores), ..options };

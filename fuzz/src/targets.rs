@@ -87,7 +87,7 @@ impl Case {
             mutate(&mut xml, &mut bin, mutation);
         }
         let Ok(model) = Model::from_bytes(xml.clone(), bin.clone()) else { return };
-        let options = self.options(&model);
+        let options = self.options(&String::from_utf8_lossy(&xml));
         let _ = list_targets(&model, &options);
         if let Ok(Outcome::Inserted(insertion)) = insert_branch(&model, &options) {
             comes_out_again(&insertion, &xml, &bin);
@@ -96,8 +96,12 @@ impl Case {
         }
     }
 
-    fn options(&self, model: &Model) -> Options {
-        let names: Vec<&str> = model.graph().nodes().map(|(_, node)| node.name.as_str()).collect();
+    fn options(&self, xml: &str) -> Options {
+        let names = xml
+            .split("<layer ")
+            .skip(1)
+            .filter_map(|layer| layer.split(" name=\"").nth(1)?.split('"').next());
+        let names: Vec<&str> = names.collect();
         let layer = self.layer.filter(|_| !names.is_empty()).map(|at| names[at.index(names.len())]);
         let mut options =
             Options { target_layers: layer.map(str::to_owned).into_iter().collect(), ..Options::default() };

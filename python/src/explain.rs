@@ -268,7 +268,7 @@ fn made(path: &Path, (bytes, height, width, channels): &Pixels) -> Result<Photo,
         }
     });
     let wrong =
-        || Error::Usage(format!("{}: {height}x{width}x{channels} bytes are no image", path.display()));
+        || Error::Usage(format!("{}: {height}x{width}x{channels} bytes are no image", path.display()).into());
     Ok(Photo { path: path.to_path_buf(), pixels: made.ok_or_else(wrong)? })
 }
 
@@ -293,7 +293,7 @@ fn score_function(function: Py<PyAny>, raised: Raised) -> ScoreFunction {
             let message = format!("the function that makes scores failed: {error}");
             // The first is the one that tells; others are what it led to.
             raised.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-            Error::Usage(message)
+            Error::Usage(message.into())
         })
     })
 }

@@ -1,21 +1,16 @@
-//! Finding logits and target, and what their axes mean. Every refusal has a typed reason.
+//! What the axes of values mean, the one walk from an output to its scores, cuts, and attention blocks.
 
 mod axes;
 mod block;
-mod detector;
 mod labels;
-mod logits;
-mod refusal;
 mod regroup;
 mod target;
-mod task;
+mod walk;
 
-pub use axes::{Atom, Axes, Axis, Role};
-pub use block::{Block, blocks, normed};
-pub use detector::{Activation, Boxes, ChannelMap, DetectorHeads, Scale, named};
-pub use labels::Labels;
-pub use logits::{Dismissed, Logits};
-pub use refusal::{Reason, Refusal};
-pub(crate) use target::candidate;
-pub use target::{Candidate, Layout, Positions, Target, candidates, layout};
-pub use task::{Decision, Evidence, Task};
+pub(crate) use axes::{Atom, Axes, Axis, Role};
+pub(crate) use block::{Block, blocks, normed};
+pub(crate) use labels::Labels;
+pub(crate) use regroup::regroup;
+pub use target::{Candidate, Layout, Target};
+pub(crate) use target::{Positions, candidate, candidates, layout, unknown_layer};
+pub(crate) use walk::walk;

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use super::{Axes, Labels, Logits, Reason, Role};
+use super::{Axes, Labels, Role};
 use crate::error::{Error, Result};
-use crate::graph::{Fact, Flow, Graph, NodeId, OutletId, Size};
+use crate::graph::{Fact, Flow, Graph, NodeId, OpKind, OutletId, Size};
+use crate::message::{Setting, message};
 use crate::model::Model;
+use crate::refusal::Reason;
 
 /// Where a feature map keeps its positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,21 +109,21 @@ pub struct Candidate {
 pub fn candidates(
     model: &Model,
     labels: &Labels,
-    logits: &Logits,
+    scores: OutletId,
     wanted: Option<&str>,
 ) -> Result<Vec<Candidate>> {
     let graph = model.graph();
-    let flow = Flow::new(graph, &sources(graph), logits.outlet.node);
+    let flow = Flow::new(graph, &sources(graph), scores.node);
     if let Some(name) = wanted {
-        let outlet = graph.find(name).ok_or_else(|| unknown(graph, name))?;
+        let outlet = graph.find(name).ok_or_else(|| unknown_layer(graph, name))?;
         let cut = flow.cuts().contains(&outlet.node);
         let mut found = candidate(graph, labels, outlet, cut);
-        if !flow.on_path(outlet.node) || outlet.node == logits.outlet.node {
+        if !flow.on_path(outlet.node) || outlet.node == scores.node {
             found.layout = Err(Reason::NotOnPath);
         }
         return Ok(vec![found]);
     }
-    let outlets = |id: NodeId| read_outlets(graph, &flow, id, logits.outlet);
+    let outlets = |id: NodeId| read_outlets(graph, &flow, id, scores);
     let mut found: Vec<Candidate> = Vec::new();
     for &id in flow.cuts() {
         found.extend(outlets(id).into_iter().map(|outlet| candidate(graph, labels, outlet, true)));
@@ -176,7 +178,7 @@ pub(crate) fn candidate(graph: &Graph, labels: &Labels, outlet: OutletId, cut: b
     Candidate {
         outlet,
         layer: node.name.clone(),
-        op: node.op.kind.clone(),
+        op: node.op.type_name().to_owned(),
         fact: fact.clone(),
         cut,
         layout: layout(labels.get(outlet), fact),
@@ -228,18 +230,18 @@ pub fn layout(axes: Option<&Axes>, fact: &Fact) -> std::result::Result<Layout, R
 }
 
 /// The error for a layer that is not there, with the names that come closest.
-pub(super) fn unknown(graph: &Graph, name: &str) -> Error {
+pub(crate) fn unknown_layer(graph: &Graph, name: &str) -> Error {
     let lower = name.to_lowercase();
     let mut near: Vec<&str> = graph
         .nodes()
-        .filter(|(_, node)| node.op.kind != "Const" && node.name.to_lowercase().contains(&lower))
+        .filter(|(_, node)| node.op.kind != OpKind::Const && node.name.to_lowercase().contains(&lower))
         .map(|(_, node)| node.name.as_str())
         .collect();
     near.truncate(3);
     let hint = if near.is_empty() {
-        "xai-insert --list-targets shows what there is".to_owned()
+        message![Setting::ListTargets, " shows what there is"]
     } else {
-        format!("did you mean '{}'?", near.join("', '"))
+        format!("did you mean '{}'?", near.join("', '")).into()
     };
-    Error::Usage(format!("no layer '{name}' in the model; {hint}"))
+    Error::usage(message![format!("no layer '{name}' in the model; ")].with(hint))
 }

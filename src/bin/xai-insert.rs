@@ -17,11 +17,11 @@ use xai_insert::analysis::Candidate;
 use xai_insert::report::{HeadReport, TensorReport};
 use xai_insert::{
     Classes, Destination, Error, Insertion, Interrupt, Listed, Method, Model, Options, Outcome, PendingFile,
-    SaliencyType,
+    Report, SaliencyType,
 };
 
 use branch::BranchArgs;
-use process::{interrupt, parsed};
+use process::{flag, interrupt, parsed, said};
 
 /// Adds a saliency map output to vision models in OpenVINO IR.
 ///
@@ -218,7 +218,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
                 return Err(error);
             }
             // Most messages name the file themselves.
-            let named = format!("{error:#}").contains(&*path.to_string_lossy());
+            let named = said(&error).contains(&*path.to_string_lossy());
             let error = if named { error } else { error.context(path.display().to_string()) };
             let code = complain(&error);
             status = status.max(code);
@@ -239,10 +239,10 @@ fn failure(path: &Path, code: u8, error: &anyhow::Error) -> anyhow::Result<serde
     };
     let reasons: Vec<_> = reasons
         .iter()
-        .map(|(subject, reason)| serde_json::json!({ "subject": subject, "reason": reason.to_string() }))
+        .map(|(subject, reason)| serde_json::json!({ "subject": subject, "reason": reason.message().spoken(flag) }))
         .collect();
     let status = if code == 1 { "refused" } else { "failed" };
-    let error = format!("{error:#}");
+    let error = said(error);
     Ok(
         serde_json::json!({ "model": path.to_string_lossy(), "status": status, "error": error, "reasons": reasons }),
     )
@@ -284,19 +284,26 @@ fn one(args: &Args, path: &Path, interrupt: &Interrupt) -> anyhow::Result<serde_
                 insertion.write(destination)?;
             }
             let written = destination.as_ref().map(Destination::xml);
-            print(args, path, written, &insertion)?;
-            let mut report = serde_json::json!({ "model": path.to_string_lossy(), "status": "inserted", "written": written.map(Path::to_string_lossy) });
-            if let (Some(report), serde_json::Value::Object(fields)) =
-                (report.as_object_mut(), serde_json::to_value(insertion.report())?)
+            let report = insertion.report().clone().in_words(flag);
+            print(args, path, written, &insertion, &report)?;
+            let mut shown = serde_json::json!({ "model": path.to_string_lossy(), "status": "inserted", "written": written.map(Path::to_string_lossy) });
+            if let (Some(shown), serde_json::Value::Object(fields)) =
+                (shown.as_object_mut(), serde_json::to_value(&report)?)
             {
-                report.extend(fields);
+                shown.extend(fields);
             }
-            Ok(report)
+            Ok(shown)
         }
     }
 }
 
-fn print(args: &Args, path: &Path, written: Option<&Path>, insertion: &Insertion<'_>) -> io::Result<()> {
+fn print(
+    args: &Args,
+    path: &Path,
+    written: Option<&Path>,
+    insertion: &Insertion<'_>,
+    report: &Report,
+) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match args.dump {
         _ if args.json => Ok(()),
@@ -307,7 +314,7 @@ fn print(args: &Args, path: &Path, written: Option<&Path>, insertion: &Insertion
                 Some(written) => writeln!(out, "{} -> {}", path.display(), written.display())?,
                 None => writeln!(out, "{}: nothing written (--dry-run)", path.display())?,
             }
-            writeln!(out, "{}", insertion.report())
+            writeln!(out, "{report}")
         }
     }
 }
@@ -323,7 +330,7 @@ pub(crate) fn row(candidate: &Candidate, taken: bool) -> serde_json::Value {
         "taken": taken,
         "layout": layout.ok().map(ToString::to_string),
         "class_tokens": layout.map_or(0, |layout| layout.prefix()),
-        "reason": layout.err().map(ToString::to_string),
+        "reason": layout.err().map(|reason| reason.message().spoken(flag)),
     })
 }
 
@@ -344,7 +351,7 @@ fn list_targets(
         match &candidate.layout {
             Ok(layout) if layout.prefix() > 0 => fitting.push(format!("{line}: {layout}, class token")),
             Ok(layout) => fitting.push(format!("{line}: {layout}")),
-            Err(reason) => others.push(format!("{line}: {reason}")),
+            Err(reason) => others.push(format!("{line}: {}", reason.message().spoken(flag))),
         }
         rows.push(row(candidate, taken == Some(i)));
     }

@@ -26,7 +26,7 @@ impl Answer<'_> {
     /// # Errors
     /// [`Error::Runtime`] where the output does not start with the batch.
     pub(crate) fn of(&self, output: usize) -> Result<(Vec<usize>, Vec<f32>)> {
-        let missing = || Error::Runtime(format!("output {output} was not asked for"));
+        let missing = || Error::runtime(format!("output {output} was not asked for"));
         let tensor = self.tensors.get(output).ok_or_else(missing)?;
         let (values, shape) = (tensor.to_array()?, tensor.shape());
         match shape {
@@ -35,7 +35,7 @@ impl Answer<'_> {
                 let values = values.iter().skip(self.image * len).take(len).copied().collect();
                 Ok((rest.to_vec(), values))
             }
-            _ => Err(Error::Runtime(format!(
+            _ => Err(Error::runtime(format!(
                 "an output {tensor} does not start with the batch of {}",
                 self.batch
             ))),

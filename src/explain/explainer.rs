@@ -189,17 +189,17 @@ impl Explainer {
         let input = self.engine.input();
         if input.batch != 1 {
             let message = format!("images are prepared one by one; the model's batch is {}", input.batch);
-            return Err(Error::Usage(message));
+            return Err(Error::usage(message));
         }
         let (mut fed, mut values) = (Vec::new(), Vec::new());
         for Prepared { photo, shape, values: own } in images {
             if shape[..] != input.shape() || own.len() != input.image_len() {
                 let message = format!("a prepared image of the shape {shape:?}; the model takes {input}");
-                return Err(Error::Usage(message));
+                return Err(Error::usage(message));
             }
             if own.iter().any(|value| !value.is_finite()) {
                 let message = format!("{}: the prepared image is not finite numbers", photo.path.display());
-                return Err(Error::Usage(message));
+                return Err(Error::usage(message));
             }
             let size = (photo.width(), photo.height());
             let geometry = Geometry::new(Resize::Standard, size, (input.width, input.height));
@@ -247,7 +247,7 @@ impl Explainer {
         let (input, how) = (self.engine.input(), &self.preprocessing);
         if how.source == NormSource::Caller {
             let message = "photos have to be prepared by the caller, who has said to do that";
-            return Err(Error::Usage(message.to_owned()));
+            return Err(Error::usage(message.to_owned()));
         }
         let (mut fed, mut values) = (Vec::new(), Vec::new());
         for photo in photos {
@@ -376,7 +376,7 @@ impl Explainer {
                 let score = |class: usize| {
                     scores.get(class).copied().ok_or_else(|| {
                         let count = scores.len();
-                        Error::Usage(format!("class {class}: the model has {count} classes, counted from 0"))
+                        Error::usage(format!("class {class}: the model has {count} classes, counted from 0"))
                     })
                 };
                 let chosen =
@@ -392,7 +392,7 @@ impl Explainer {
                     _ => {
                         let message =
                             "the model gives no scores to choose by; name classes with --targets, or all";
-                        return Err(Error::Usage(message.to_owned()));
+                        return Err(Error::usage(message.to_owned()));
                     }
                 };
                 let chosen = |class| Chosen { class: Some(class), score: None, object: None };
@@ -497,7 +497,7 @@ impl Explainer {
                 };
                 aise(&mut self.engine, values, &aims, &head.outputs(), read, watch)
             }
-            (Head::Unknown, _) => Err(Error::Usage("the model gives no scores".to_owned())),
+            (Head::Unknown, _) => Err(Error::usage("the model gives no scores".to_owned())),
         }
     }
 }
@@ -508,13 +508,13 @@ fn cut(look: &Look, chosen: &Chosen, shown: &Shown) -> Result<Array2<f32>> {
         return Err(Error::Internal("a white-box run without a map".to_owned()));
     };
     if values.iter().any(|value| value.is_nan()) {
-        return Err(Error::Usage("the saliency map is not numbers (NaN)".to_owned()));
+        return Err(Error::usage("the saliency map is not numbers (NaN)".to_owned()));
     }
     let (maps, height, width) = match shape[..] {
         [height, width] => (1, height, width),
         [maps, height, width] => (maps, height, width),
         _ => {
-            return Err(Error::Usage(format!(
+            return Err(Error::usage(format!(
                 "maps of the shape {shape:?} (without the batch) are not known"
             )));
         }
@@ -534,7 +534,7 @@ fn cut(look: &Look, chosen: &Chosen, shown: &Shown) -> Result<Array2<f32>> {
     };
     match place.filter(|place| *place < maps) {
         Some(place) => Ok(all.index_axis(Axis(0), place).to_owned()),
-        None => Err(Error::Usage(format!(
+        None => Err(Error::usage(format!(
             "the model has {maps} maps, none of them for class {}",
             chosen.class.unwrap_or(0)
         ))),
@@ -552,7 +552,7 @@ impl Explainer {
         watch: &dyn Watch,
     ) -> Result<Vec<f32>> {
         let Head::Classes(head) = &self.head else {
-            return Err(Error::Usage("these metrics need class scores".to_owned()));
+            return Err(Error::usage("these metrics need class scores".to_owned()));
         };
         let (head, input, how) = (head.clone(), self.engine.input().clone(), self.preprocessing.clone());
         let make = |index: usize, out: &mut [f32]| {

@@ -48,8 +48,8 @@ pub use preprocess::{
 pub use scores::{Activation, ScoreFunction};
 pub use watch::{Quiet, Watch};
 
-use crate::insert::Options;
 use crate::methods::SaliencyType;
+use crate::options::Options;
 use crate::runtime::RuntimeOptions;
 
 /// Whether the model is looked into.

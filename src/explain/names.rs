@@ -23,7 +23,7 @@ impl ClassNames {
             names.pop();
         }
         if names.is_empty() {
-            return Err(Error::Usage(format!("{} holds no labels", path.display())));
+            return Err(Error::usage(format!("{} holds no labels", path.display())));
         }
         Ok(Self { names })
     }
@@ -71,7 +71,7 @@ impl ClassNames {
         if self.is_empty() || self.len() == classes {
             return Ok(());
         }
-        Err(Error::Usage(format!("there are {} labels, but the model has {classes} classes", self.len())))
+        Err(Error::usage(format!("there are {} labels, but the model has {classes} classes", self.len())))
     }
 
     /// The class of a name. Case does not matter, nor do underscores in place of spaces; the first of several
@@ -139,7 +139,7 @@ impl Targets {
         let text = text.trim();
         let wrong = || {
             let forms = "pred, topK (such as top5), all, or class indices and names separated by commas";
-            Error::Usage(format!("targets '{text}': give {forms}"))
+            Error::usage(format!("targets '{text}': give {forms}"))
         };
         if text == "pred" {
             return Ok(Self::Predicted);
@@ -173,7 +173,7 @@ impl Targets {
         for targets in parsed {
             match targets {
                 Self::Listed(list) => all.extend(list),
-                _ => return Err(Error::Usage("targets: pred, topK and all stand alone".to_owned())),
+                _ => return Err(Error::usage("targets: pred, topK and all stand alone".to_owned())),
             }
         }
         Ok(Self::Listed(all))
@@ -190,7 +190,7 @@ impl Targets {
             Self::All => return Ok(classes.map(|classes| (0..classes).collect())),
             Self::Top(count) => match classes {
                 Some(classes) if *count > classes => {
-                    return Err(Error::Usage(format!("top{count} of {classes} classes")));
+                    return Err(Error::usage(format!("top{count} of {classes} classes")));
                 }
                 _ => return Ok(None),
             },
@@ -228,7 +228,7 @@ fn existing(class: usize, classes: Option<usize>) -> Result<usize> {
     match classes {
         Some(count) if class >= count => {
             let message = format!("class {class}: the model has {count} classes, counted from 0");
-            Err(Error::Usage(message))
+            Err(Error::usage(message))
         }
         _ => Ok(class),
     }
@@ -243,14 +243,14 @@ fn class(word: &str, names: &ClassNames, classes: Option<usize>) -> Result<usize
     }
     if names.is_empty() {
         let message = format!("the label '{word}' is not known, nor any other; give a list with --labels");
-        return Err(Error::Usage(message));
+        return Err(Error::usage(message));
     }
     let near = names.near(word);
     let hint = match near.is_empty() {
         true => String::new(),
         false => format!("; did you mean '{}'?", near.join("', '")),
     };
-    Err(Error::Usage(format!("no label '{word}'{hint}")))
+    Err(Error::usage(format!("no label '{word}'{hint}")))
 }
 
 #[cfg(test)]

@@ -8,14 +8,16 @@ use super::names::ClassNames;
 use super::preprocess::{ImageInput, Layout, Preprocessing};
 use super::scores::{Activation, ClassHead, ScoreSource, beside_boxes, candidates, in_graph, one_per_box};
 use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings};
-use crate::analysis::{Labels, Logits};
+use crate::analysis::Labels;
 use crate::error::{Error, Result};
-use crate::insert::{Outcome, insert};
-use crate::ir::{RtInfo, marker};
+use crate::insert::insert;
+use crate::insertion::Outcome;
+use crate::ir::{RtInfo, SECTION};
 use crate::methods::Method;
 use crate::model::Model;
 use crate::report::Report;
 use crate::runtime::{Hint, Network, Runtime, Source};
+use crate::tasks::Logits;
 
 /// Where a model's answer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,13 +108,13 @@ pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
         head.separate = activation == Activation::Sigmoid;
     }
     if options.score_function.is_some() && input.batch != 1 {
-        return Err(Error::Usage(format!(
+        return Err(Error::usage(format!(
             "a function that makes scores sees one image at a time; the model's batch is {}",
             input.batch
         )));
     }
     if matches!(head, Head::Boxes(_)) && input.batch != 1 {
-        return Err(Error::Usage(format!(
+        return Err(Error::usage(format!(
             "boxes of a batch of {} images cannot be told apart; export the model with a batch of 1",
             input.batch
         )));
@@ -120,18 +122,18 @@ pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
     let way = match (&white, &head) {
         (Some((output, _, shown)), _) => {
             let map = network.outputs().iter().position(|port| port.name == *output);
-            let missing = || Error::Runtime(format!("the runtime shows no output '{output}'"));
+            let missing = || Error::runtime(format!("the runtime shows no output '{output}'"));
             Way::WhiteBox { map: map.ok_or_else(missing)?, shown: shown.clone() }
         }
         (None, Head::Unknown) => {
-            return Err(Error::Usage(format!(
+            return Err(Error::usage(format!(
                 "{}: no output holds class scores [N, classes] or boxes: {}",
                 path.display(),
                 outputs(&network)
             )));
         }
         (None, Head::Boxes(_)) if options.black_box == Some(BlackBox::Rise) => {
-            return Err(Error::Usage("RISE explains class scores; use aise for detectors".to_owned()));
+            return Err(Error::usage("RISE explains class scores; use aise for detectors".to_owned()));
         }
         (None, _) => Way::BlackBox(options.black_box.unwrap_or(BlackBox::Aise)),
     };
@@ -198,7 +200,7 @@ fn read_ir(path: &Path, options: &ExplainOptions) -> std::result::Result<Model, 
         return Model::read(path, options.weights.as_deref());
     }
     std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
-    Err(Error::Usage(format!("{} is no OpenVINO IR, so its graph is not looked into", path.display())))
+    Err(Error::usage(format!("{} is no OpenVINO IR, so its graph is not looked into", path.display())))
 }
 
 fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainOptions) -> Result<Opened> {
@@ -217,7 +219,7 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
                     let why =
                         format!("the outputs are boxes, and {} explains class scores", report.method.title());
                     if options.mode == Mode::WhiteBox {
-                        return Err(Error::Usage(format!("no white-box method: {why}")));
+                        return Err(Error::usage(format!("no white-box method: {why}")));
                     }
                     notes.push(format!("black-box mode: {why}"));
                     return Ok(Opened {
@@ -227,15 +229,20 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
                         notes,
                     });
                 }
-                notes.extend(report.notes.iter().cloned());
+                notes.extend(report.notes.iter().map(ToString::to_string));
                 let shown = Shown::recorded(Some(&report.targets));
                 let output = options.branch.output_name.clone();
                 let white = Some((output, report.method.title().to_owned(), shown));
-                return Ok(Opened { network, white, explains: Some(report.explains.clone()), notes });
+                return Ok(Opened {
+                    network,
+                    white,
+                    explains: Some(report.subject.explains().to_owned()),
+                    notes,
+                });
             }
             Ok(Outcome::AlreadyThere { output }) => {
                 let network = runtime.read(from_file())?;
-                let record = model.document().rt_info().child(marker::SECTION);
+                let record = model.document().rt_info().child(SECTION);
                 let record = |name| record.and_then(|record| record.get(&[name]));
                 let method = match record("method") {
                     Some(name) => Method::named(name)
@@ -257,7 +264,7 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
 
 /// Whether a branch that is made for class scores was built on a detector's boxes.
 fn explains_boxes(network: &Network, report: &Report, map: &str) -> bool {
-    let explained = network.outputs().iter().position(|port| port.name == report.explains);
+    let explained = network.outputs().iter().position(|port| port.name == report.subject.explains());
     let Some((index, port)) = explained.and_then(|index| Some((index, network.outputs().get(index)?))) else {
         return false;
     };
@@ -281,7 +288,7 @@ fn open_other(runtime: &mut Runtime, path: &Path, why: &Error, options: &Explain
             notes.push(format!("the model has the output '{name}' already, which is used as it is"));
             white = Some((name, "the model's own map".to_owned(), Shown::All));
         }
-        Mode::WhiteBox => return Err(Error::Usage(format!("no white-box method: {why}"))),
+        Mode::WhiteBox => return Err(Error::usage(format!("no white-box method: {why}"))),
         Mode::Auto => notes.push(format!("black-box mode: {why}")),
     }
     Ok(Opened { network, white, explains: None, notes })
@@ -346,7 +353,7 @@ fn head(
         if options.activation == Some(Activation::Softmax) {
             let message =
                 "--activation softmax: the scores of boxes stand for themselves; give sigmoid or none";
-            return Err(Error::Usage(message.to_owned()));
+            return Err(Error::usage(message.to_owned()));
         }
         let name = network.outputs().get(output).map(|port| port.name.clone()).unwrap_or_default();
         notes.push(format!("'{name}' has scores for each box; a class has the largest of any box"));
@@ -359,7 +366,7 @@ fn head(
         if let Some(wanted) = wanted.filter(|_| explains.is_none()) {
             let message =
                 format!("no output '{wanted}' with scores [N, classes]; the model has {}", outputs(network));
-            return Err(Error::Usage(message));
+            return Err(Error::usage(message));
         }
         return Ok(boxes.map_or(Head::Unknown, Head::Boxes));
     };
@@ -383,12 +390,7 @@ fn by_likelihood(model: &Model, wanted: Option<&str>) -> Result<Vec<usize>> {
     let labels = Labels::new(model);
     let (found, _) = Logits::find(model, &labels, wanted)?;
     let graph = model.graph();
-    let place = |logits: &Logits| {
-        graph.results().position(|(result, outlet)| {
-            let names = graph.output_names(result, outlet);
-            names.contains(&logits.output) || graph.node(outlet.node).name == logits.output
-        })
-    };
+    let place = |logits: &Logits| graph.outputs().position(|output| output.name() == logits.output);
     Ok(found.iter().filter_map(place).collect())
 }
 

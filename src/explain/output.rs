@@ -29,7 +29,7 @@ impl Folder {
         let index = path.join(super::gallery::INDEX);
         if index.exists() && !overwrite {
             let message = format!("{} exists; use --overwrite to replace what is there", index.display());
-            return Err(Error::Usage(message));
+            return Err(Error::usage(message));
         }
         Ok(Self { path: path.to_path_buf(), overwrite, taken: BTreeSet::new() })
     }
@@ -61,7 +61,7 @@ impl Folder {
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
         let path = self.path.join(name);
         if path.exists() && !self.overwrite {
-            return Err(Error::Usage(format!("{} exists; use --overwrite to replace it", path.display())));
+            return Err(Error::usage(format!("{} exists; use --overwrite to replace it", path.display())));
         }
         let failed = |e| Error::io("write", &path, e);
         let mut builder = tempfile::Builder::new();
@@ -142,7 +142,7 @@ pub(crate) fn encode(picture: &RgbImage, format: ImageFormat) -> Result<Vec<u8>>
 /// [`Error::Io`] where it cannot be read, [`Error::Usage`] where it is of another form or holds no numbers.
 pub fn read_map(path: &Path) -> Result<Array2<f32>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("read the map", path, e))?;
-    let wrong = |why: String| Error::Usage(format!("{} is no map: {why}", path.display()));
+    let wrong = |why: String| Error::usage(format!("{} is no map: {why}", path.display()));
     #[allow(clippy::cast_possible_truncation)]
     let found = ArrayD::<f32>::read_npy(&bytes[..])
         .or_else(|_| ArrayD::<f64>::read_npy(&bytes[..]).map(|map| map.mapv(|value| value as f32)))

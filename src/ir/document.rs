@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{ElementType, RtInfo, Shape, parse};
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Result};
+use crate::place::Place;
 
 /// The XML of an IR: its bytes, its layers and edges, and the places where additions go.
 #[derive(Debug, Clone)]
@@ -102,12 +103,12 @@ impl Document {
         let metadata = file.metadata().map_err(|e| Error::io("read", path, e))?;
         if metadata.is_dir() {
             let message = format!("{} is a folder; give the model's XML file", path.display());
-            return Err(Error::Usage(message));
+            return Err(Error::usage(message));
         }
         if metadata.len() > MAX_XML_BYTES {
             let message =
                 format!("{} has {} bytes, too many for an IR's XML", path.display(), metadata.len());
-            return Err(Error::Usage(message));
+            return Err(Error::usage(message));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
         file.read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;

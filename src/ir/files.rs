@@ -8,6 +8,7 @@ use tempfile::{NamedTempFile, TempPath};
 
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
+use crate::message::{Setting, message};
 
 /// Where an IR is to be written: the XML's path, and beside it the BIN's.
 #[derive(Debug, Clone)]
@@ -26,7 +27,7 @@ impl Destination {
     /// the folder does not exist.
     pub fn new(xml: &Path, inputs: &[&Path], overwrite: bool) -> Result<Self> {
         if xml.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("xml")) {
-            return Err(Error::Usage(format!("the output {} must end in .xml", xml.display())));
+            return Err(Error::usage(format!("the output {} must end in .xml", xml.display())));
         }
         let (bin, interrupt) = (xml.with_extension("bin"), Interrupt::default());
         let destination = Self { xml: xml.to_path_buf(), bin, interrupt };
@@ -39,17 +40,18 @@ impl Destination {
         for path in [&destination.xml, &destination.bin] {
             if inputs.iter().any(|input| same_file(input, path)) {
                 let message = format!("{} is the input; choose another output", path.display());
-                return Err(Error::Usage(message));
+                return Err(Error::usage(message));
             }
             match fs::metadata(path) {
                 Ok(found) if found.is_dir() => {
-                    return Err(Error::Usage(format!("the output {} is a folder", path.display())));
+                    return Err(Error::usage(format!("the output {} is a folder", path.display())));
                 }
                 Ok(_) if !overwrite => {
-                    return Err(Error::Usage(format!(
-                        "{} exists; use --overwrite to replace it",
-                        path.display()
-                    )));
+                    return Err(Error::usage(message![
+                        format!("{} exists; use ", path.display()),
+                        Setting::Overwrite,
+                        " to replace it"
+                    ]));
                 }
                 _ => {}
             }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::{Advice, Mmap};
 
-use super::{Dim, Document, ElementType, LayerElement};
+use super::{Dim, ElementType, LayerElement};
 use crate::error::{Error, Result};
 
 /// The weights of an IR. Of a file only the pages that are asked for are read.
@@ -34,40 +34,40 @@ impl Contents {
 }
 
 impl Weights {
-    /// Maps the BIN at `path` and checks that every Const of `document` lies inside it.
+    /// Maps the BIN at `path` and checks that the contents of all `constants` lie inside it.
     ///
     /// # Errors
     /// [`Error::Io`] where the file cannot be opened (a model without constants needs none),
     /// [`Error::Weights`] where a Const reaches beyond its end.
-    pub fn open(path: &Path, document: &Document) -> Result<Self> {
+    pub fn open(path: &Path, constants: &[&LayerElement]) -> Result<Self> {
         let file = match File::open(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && constants(document).next().is_none() => {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && constants.is_empty() => {
                 return Ok(Self { path: path.to_path_buf(), contents: Contents::Nothing });
             }
             other => other.map_err(|e| Error::io("read the weights", path, e))?,
         };
         let metadata = file.metadata().map_err(|e| Error::io("read the weights", path, e))?;
         if metadata.is_dir() {
-            return Err(Error::Usage(format!("{} is a folder; give the model's BIN file", path.display())));
+            return Err(Error::usage(format!("{} is a folder; give the model's BIN file", path.display())));
         }
         let len = usize::try_from(metadata.len()).map_err(|_| Error::Weights {
             path: path.to_path_buf(),
             message: format!("{} bytes do not fit into this machine's memory", metadata.len()),
         })?;
         let contents = if len == 0 { Contents::Nothing } else { Contents::File(map(&file, path)?) };
-        Self { path: path.to_path_buf(), contents }.checked(document)
+        Self { path: path.to_path_buf(), contents }.checked(constants)
     }
 
     /// Weights that are in memory; `path` is used in messages.
     ///
     /// # Errors
-    /// [`Error::Weights`] where a Const of `document` reaches beyond their end.
-    pub fn from_bytes(path: &Path, bytes: Vec<u8>, document: &Document) -> Result<Self> {
-        Self { path: path.to_path_buf(), contents: Contents::Memory(bytes) }.checked(document)
+    /// [`Error::Weights`] where a Const reaches beyond their end.
+    pub fn from_bytes(path: &Path, bytes: Vec<u8>, constants: &[&LayerElement]) -> Result<Self> {
+        Self { path: path.to_path_buf(), contents: Contents::Memory(bytes) }.checked(constants)
     }
 
-    fn checked(self, document: &Document) -> Result<Self> {
-        for layer in constants(document) {
+    fn checked(self, constants: &[&LayerElement]) -> Result<Self> {
+        for layer in constants {
             self.check(layer)?;
         }
         Ok(self)
@@ -133,10 +133,6 @@ impl Weights {
             _ => Ok(()),
         }
     }
-}
-
-fn constants(document: &Document) -> impl Iterator<Item = &LayerElement> {
-    document.layers().iter().filter(|layer| layer.kind == "Const")
 }
 
 /// Where a Const lies in the BIN.

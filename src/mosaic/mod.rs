@@ -27,15 +27,19 @@ mod sink;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::analysis::{Labels, Logits, Reason, Target};
-use crate::error::Place;
-use crate::graph::{Flow, Node, NodeId, OutletId, Patch, Size};
+use crate::analysis::{Labels, Target};
+use crate::graph::{Flow, Node, NodeId, OutletId, Size};
+use crate::message::{Message, Setting, message};
 use crate::model::Model;
-use crate::ops::{Action, action};
+use crate::ops::Action;
+use crate::patch::Patch;
+use crate::place::Place;
+use crate::refusal::Reason;
+use crate::tasks::Logits;
 
 pub use distinct::Distinct;
 pub use mask::{Kernel, Mask};
-pub use scores::{Classes, Order, Scores};
+pub use scores::{Order, Scores};
 pub(crate) use sink::sink;
 
 /// A value of the head under all K masks at once. K = h·w masks; mask k keeps position k.
@@ -91,7 +95,7 @@ pub struct Step {
     pub form: &'static str,
     /// Why it has no cheaper form, where that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
+    pub why: Option<Message>,
 }
 
 /// A rule does not apply; says why. The caller goes on with the next dearer form.
@@ -123,7 +127,7 @@ struct Memory {
     /// Bytes of each dense value.
     bytes: BTreeMap<OutletId, u64>,
     /// Where, and why, the first copies were made.
-    lost: Option<(Place, Why)>,
+    lost: Option<(Place, Message)>,
     /// Whether an extent is unknown, so that bytes cannot be told.
     unknown: bool,
 }
@@ -167,9 +171,10 @@ impl<'p, 'm> Lowering<'p, 'm> {
         if strategy == Strategy::Dense {
             for outlet in masked {
                 let place = lowering.node(outlet).place();
-                let copies = lowering.dense(outlet).map_err(|why| Reason::Operation { place, why })?;
+                let copies =
+                    lowering.dense(outlet).map_err(|why| Reason::Operation { place, why: why.into() })?;
                 lowering.forms.insert(outlet, Form::Dense(copies));
-                lowering.lose(outlet, "asked for by --lowering dense".to_owned());
+                lowering.lose(outlet, message!["asked for by ", Setting::Strategy.to("dense")]);
             }
         }
         for &id in &head {
@@ -229,8 +234,8 @@ impl<'p, 'm> Lowering<'p, 'm> {
             self.replace(id, node);
             return Ok(());
         }
-        let action = action(self.model(), node);
-        if let Some(rows) = self.prefix_tokens(id, node, &action) {
+        let action = self.model().action(id);
+        if let Some(rows) = self.prefix_tokens(id, node, action) {
             if rows != OutletId::new(id, 0) {
                 self.replaced.insert(OutletId::new(id, 0), rows);
             }
@@ -238,7 +243,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
         }
         let mut why = None;
         self.bent = false;
-        let cheapest = self.cheapest(id, node, &action, &mut why);
+        let cheapest = self.cheapest(id, node, action, &mut why);
         let copied = cheapest.is_none();
         let forms = match cheapest {
             Some(forms) => {
@@ -250,8 +255,8 @@ impl<'p, 'm> Lowering<'p, 'm> {
             }
             None => {
                 let reason = why.clone().unwrap_or_default();
-                let failed = |why: Why| Reason::Operation { place: node.place(), why };
-                let copied = self.dense_node(id, node, &action).map_err(|dense| {
+                let failed = |why: Why| Reason::Operation { place: node.place(), why: why.into() };
+                let copied = self.dense_node(id, node, action).map_err(|dense| {
                     failed(if reason.is_empty() || reason == dense {
                         dense
                     } else {
@@ -259,7 +264,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
                     })
                 })?;
                 if self.memory.lost.is_none() && self.positional(OutletId::new(id, 0)) {
-                    self.memory.lost = Some((node.place(), reason));
+                    self.memory.lost = Some((node.place(), reason.into()));
                 }
                 copied.into_iter().map(Form::Dense).collect()
             }
@@ -275,7 +280,12 @@ impl<'p, 'm> Lowering<'p, 'm> {
             Some(Form::Dense(_)) if !self.positional(OutletId::new(id, 0)) => "PerPosition",
             _ => "Dense",
         };
-        self.steps.push(Step { layer: node.name.clone(), op: node.op.kind.clone(), form, why });
+        self.steps.push(Step {
+            layer: node.name.clone(),
+            op: node.op.type_name().to_owned(),
+            form,
+            why: why.map(Message::from),
+        });
         for (slot, form) in forms.into_iter().enumerate() {
             let outlet = OutletId::new(id, slot);
             match &form {
@@ -335,7 +345,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
         self.labels.get(outlet).is_none_or(|axes| !axes.positional().is_empty())
     }
 
-    fn lose(&mut self, outlet: OutletId, why: Why) {
+    fn lose(&mut self, outlet: OutletId, why: Message) {
         self.memory.lost = Some((self.node(outlet).place(), why));
         self.account(outlet);
     }
@@ -406,7 +416,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
             }
             None => {
                 let place = self.node(self.target.outlet).place();
-                let why = "nothing is lost, but there are too many positions".to_owned();
+                let why = "nothing is lost, but there are too many positions".into();
                 Err(Reason::Budget { needed, budget, place, why })
             }
         }

@@ -1,21 +1,10 @@
 //! From the form of the logits to `[N, classes, h, w]`, for all classes or for some.
 
 use super::{Form, Lowering, Why};
-use crate::analysis::Logits;
-use crate::graph::{Node, Op, OutletId, Size};
-use crate::ir::Dim;
-use crate::ops::{Action, Extent, Window, WindowKind, Zero, action};
-
-/// Classes that are explained.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Classes {
-    /// All of them, in order.
-    All,
-    /// The k classes with the highest logits of each sample, best first.
-    Top(usize),
-    /// These, in this order.
-    Listed(Vec<usize>),
-}
+use crate::graph::{Node, Op, OpKind, OutletId, Size};
+use crate::ir::{Classes, Dim};
+use crate::ops::{Action, Extent, Window, WindowKind, Zero};
+use crate::tasks::Logits;
 
 /// Logits of every class under every mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +149,7 @@ impl Lowering<'_, '_> {
         }
         let (_, class) = self.vector(outlet)?;
         let hint = format!("{}/targets", node.name);
-        match action(self.model(), node) {
+        match self.model().action(outlet.node) {
             Action::Elementwise(_) => {
                 let rank = node.outputs[0].fact.rank();
                 let mut inputs = Vec::new();
@@ -199,7 +188,7 @@ impl Lowering<'_, '_> {
                 {
                     return Err("it is no product of channels with one matrix".to_owned());
                 }
-                let order = if transpose_b { [0, 1] } else { [1, 0] };
+                let order = if *transpose_b { [0, 1] } else { [1, 0] };
                 let weight = self.patch.transpose(&hint, weight, &order);
                 self.selected_product(&hint, x, weight, selection)
             }
@@ -291,7 +280,7 @@ impl Lowering<'_, '_> {
         let mut fact = self.patch.fact(x).clone();
         fact.shape[axis] = Dim::Fixed(selection.count);
         let at = self.patch.integer(&format!("{hint}/axis"), i64::try_from(axis).unwrap_or(1));
-        let op = Op::new("Gather", "opset8").with("batch_dims", 1);
+        let op = Op::new(OpKind::Gather, "opset8").with("batch_dims", 1);
         self.patch.add(hint, op, vec![x, selection.indices, at], vec![fact])
     }
 }

@@ -67,7 +67,7 @@ impl From<RuntimeError> for crate::Error {
     fn from(error: RuntimeError) -> Self {
         match error {
             RuntimeError::Interrupted => crate::Error::Interrupted,
-            error => crate::Error::Runtime(error.to_string()),
+            error => crate::Error::runtime(error.to_string()),
         }
     }
 }

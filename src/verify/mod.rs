@@ -37,7 +37,7 @@ use crate::Model;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::interrupt::Interrupt;
-use crate::ir::Document;
+use crate::ir::{Document, key};
 use crate::runtime::{Runtime, RuntimeError, RuntimeOptions, Session, Tensor};
 use record::{Definition, Record};
 use reference::Reference;
@@ -145,14 +145,18 @@ fn blank(original: &Path, model: &Path) -> Report {
 fn describe(record: &Record<'_>) -> RecordReport {
     let entry = |name: &str| record.get(name).map(str::to_owned);
     RecordReport {
-        version: entry("version"),
+        version: entry(key::VERSION),
         method: record.method().to_owned(),
-        target: entry("target"),
-        layout: entry("layout"),
-        grid: entry("grid"),
-        targets: entry("targets"),
-        scales: (1..).map(|i| entry(&format!("scale_{i}"))).take_while(Option::is_some).flatten().collect(),
-        size: entry("saliency_size"),
+        target: entry(key::TARGET),
+        layout: entry(key::LAYOUT),
+        grid: entry(key::GRID),
+        targets: entry(key::TARGETS),
+        scales: (1..)
+            .map(|i| entry(&key::numbered(key::SCALE, i)))
+            .take_while(Option::is_some)
+            .flatten()
+            .collect(),
+        size: entry(key::SALIENCY_SIZE),
     }
 }
 
@@ -189,7 +193,7 @@ fn samples(old: &Model, inputs: &[Input], options: &VerifyOptions) -> Result<Vec
         return (0..options.samples.max(1)).map(one).collect();
     };
     if inputs.iter().all(|input| input.image.is_none()) {
-        return Err(Error::Usage(format!("no input of {} takes an image", old.document().path().display())));
+        return Err(Error::usage(format!("no input of {} takes an image", old.document().path().display())));
     }
     let info = old.document().rt_info().child("model_info");
     let fill = |input: &Input| match input.image {

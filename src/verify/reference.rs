@@ -79,7 +79,7 @@ impl<'a> Reference<'a> {
             Method::Masked { features, logits, masking, .. } => {
                 let also = masking.also.iter().map(|(outlet, _)| *outlet);
                 let masked: Vec<OutletId> = std::iter::once(features.target).chain(also).collect();
-                let head = Head::new(graph, &masked, *logits).map_err(Error::Usage)?;
+                let head = Head::new(graph, &masked, *logits).map_err(Error::usage)?;
                 let mut wanted = vec![features.target, *logits];
                 wanted.extend(&head.inputs[1..]);
                 (wanted, Some(head))
@@ -116,7 +116,7 @@ impl<'a> Reference<'a> {
         let geometry = recorded
             .layout
             .fit(target.shape(), recorded.grid)
-            .map_err(|message| Error::Usage(format!("the record's target: {message}")))?;
+            .map_err(|message| Error::usage(format!("the record's target: {message}")))?;
         let features = target.values()?;
         let coarseness = coarseness(target.element());
         let pooled = Pooled::new(&geometry, &features);
@@ -132,7 +132,7 @@ impl<'a> Reference<'a> {
         let mut geometries = vec![geometry.clone()];
         for ((_, layout), tensor) in masking.also.iter().zip(&inputs[1..]) {
             let fits = layout.fit(tensor.shape(), Some((geometry.height, geometry.width)));
-            let wrong = |message| Error::Usage(format!("a masked value of the record: {message}"));
+            let wrong = |message| Error::usage(format!("a masked value of the record: {message}"));
             geometries.push(fits.map_err(wrong)?);
         }
         let maps = self.masked(runtime, masking, &geometries, inputs, &logits)?;
@@ -226,7 +226,7 @@ fn coarseness(element: ElementType) -> f64 {
 fn class_maps(detector: &Detector, values: std::vec::IntoIter<Tensor>) -> Result<Expected> {
     let coarseness = values.as_slice().iter().map(|tensor| coarseness(tensor.element())).fold(1.0, f64::max);
     let mut values = values;
-    let wrong = |message| Error::Usage(format!("the record's class maps: {message}"));
+    let wrong = |message| Error::usage(format!("the record's class maps: {message}"));
     let (maps, logits) = detector.maps(&mut values).map_err(wrong)?;
     let mut pooled = Pooled::default();
     if !detector.features.is_empty() {
@@ -282,7 +282,7 @@ fn check_head(whole: &[f64], outputs: &[Tensor]) -> Result<()> {
     let logits = outputs.first().map(Tensor::values).transpose()?.unwrap_or_default();
     if logits.len() != whole.len() {
         let message = format!("the head gives {} scores, the original {}", logits.len(), whole.len());
-        return Err(Error::Usage(message));
+        return Err(Error::usage(message));
     }
     let difference = logits.iter().zip(whole).map(|(a, b)| (a - b).abs()).fold(0.0, larger);
     let scale = magnitude(whole);
@@ -290,7 +290,7 @@ fn check_head(whole: &[f64], outputs: &[Tensor]) -> Result<()> {
     if close {
         return Ok(());
     }
-    Err(Error::Usage(format!(
+    Err(Error::usage(format!(
         "the head taken out of the original does not give its logits, or not every time: off by \
          {difference:.2e}, where the largest is {scale:.2e}"
     )))

@@ -107,15 +107,15 @@ fn bilinear(coarse: &[f32], (row, down): (usize, f32), (column, right): (usize, 
 /// [`Error::Usage`] where the file is no image or the input takes none.
 pub(super) fn from_file(input: &Input, path: &Path, info: Option<&RtInfo>) -> Result<Tensor> {
     let Some(axes) = input.image else {
-        return Err(Error::Usage(format!("input '{}' {:?} takes no image", input.name, input.shape)));
+        return Err(Error::usage(format!("input '{}' {:?} takes no image", input.name, input.shape)));
     };
     let reader = image::ImageReader::open(path).map_err(|e| Error::io("read", path, e))?;
     let reader = reader.with_guessed_format().map_err(|e| Error::io("read", path, e))?;
     let picture =
-        reader.decode().map_err(|e| Error::Usage(format!("{} is no image: {e}", path.display())))?;
+        reader.decode().map_err(|e| Error::usage(format!("{} is no image: {e}", path.display())))?;
     let (batch, channels, height, width) = axes.split(&input.shape);
     let side = |dim: usize| {
-        u32::try_from(dim).map_err(|_| Error::Usage(format!("no image is {dim} pixels wide or high")))
+        u32::try_from(dim).map_err(|_| Error::usage(format!("no image is {dim} pixels wide or high")))
     };
     let resized = picture.resize_exact(side(width)?, side(height)?, FilterType::Triangle);
     let mut pixels = match channels {

@@ -27,7 +27,7 @@ impl ShapeOverride {
     /// [`Error::Usage`] where the text is of none of these forms.
     pub fn parse_list(text: &str) -> Result<Vec<Self>> {
         let fail =
-            || Error::Usage(format!("shape '{text}' is not of the form [1,3,224,224] or name[1,3,224,224]"));
+            || Error::usage(format!("shape '{text}' is not of the form [1,3,224,224] or name[1,3,224,224]"));
         let mut found = Vec::new();
         let mut rest = text.trim();
         while !rest.is_empty() {
@@ -96,7 +96,7 @@ pub(super) fn settle(graph: &Graph, overrides: &[ShapeOverride]) -> Result<Vec<I
         };
         let Some(place) = place else {
             let names: Vec<&str> = parameters.iter().map(|node| node.name.as_str()).collect();
-            return Err(Error::Usage(format!(
+            return Err(Error::usage(format!(
                 "shape {:?} is for the input '{}', but the inputs are: {}",
                 asked.dims,
                 asked.name.as_deref().unwrap_or("(no name given)"),
@@ -123,7 +123,7 @@ fn input(
     wanted: Option<&[usize]>,
     batch: usize,
 ) -> Result<Input> {
-    let fail = |message: String| Err(Error::Usage(format!("input '{}': {message}", node.name)));
+    let fail = |message: String| Err(Error::usage(format!("input '{}': {message}", node.name)));
     let element = node.outputs.first().map_or(ElementType::Dynamic, |outlet| outlet.fact.element);
     let shape = match (&declared, wanted) {
         (None, None) => return fail("its rank is not known; give a shape with --shape".to_owned()),

@@ -90,13 +90,13 @@ impl BoxHead {
     /// [`Error::Usage`] where scores are no numbers or the outputs do not belong together.
     pub(crate) fn read(self, tensors: &[Tensor], input: &ImageInput) -> Result<Vec<Detection>> {
         let values = |index: usize| -> Result<Vec<f32>> {
-            let missing = || Error::Runtime(format!("output {index} of the boxes was not asked for"));
+            let missing = || Error::runtime(format!("output {index} of the boxes was not asked for"));
             Ok(tensors.get(index).ok_or_else(missing)?.to_array()?.into_iter().collect())
         };
         let mut found = Vec::new();
         let mut add = |label: f32, score: f32, corners: [f32; 4]| -> Result<()> {
             if score.is_nan() || corners.iter().any(|corner| corner.is_nan()) {
-                return Err(Error::Usage("the model's boxes are not numbers (NaN)".to_owned()));
+                return Err(Error::usage("the model's boxes are not numbers (NaN)".to_owned()));
             }
             // Padding has the label or the image -1, and no size.
             if label >= 0.0 && corners[2] > corners[0] && corners[3] > corners[1] {
@@ -151,7 +151,7 @@ fn check(boxes: usize, others: usize) -> Result<()> {
     if boxes == others {
         return Ok(());
     }
-    Err(Error::Usage(format!("the model gives {boxes} boxes, but {others} labels or scores")))
+    Err(Error::usage(format!("the model gives {boxes} boxes, but {others} labels or scores")))
 }
 
 #[cfg(test)]

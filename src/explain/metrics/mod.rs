@@ -90,7 +90,7 @@ impl Explainer {
         let Some(best) = explanation.best.first() else { return Ok(metrics) };
         if explanation.fitted.is_empty() {
             let message = "metrics hide parts of a photo, which the caller has prepared here";
-            return Err(Error::Usage(message.to_owned()));
+            return Err(Error::usage(message.to_owned()));
         }
         let (width, height) = explanation.geometry.input;
         let map = resize_map(&target.map, height, width);

@@ -62,7 +62,7 @@ impl BoxList {
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read(path).map_err(|e| Error::io("read the boxes", path, e))?;
         let coco: Coco = serde_json::from_slice(&text)
-            .map_err(|e| Error::Usage(format!("{} is no COCO-style list of boxes: {e}", path.display())))?;
+            .map_err(|e| Error::usage(format!("{} is no COCO-style list of boxes: {e}", path.display())))?;
         let images: HashMap<i64, String> =
             coco.images.into_iter().map(|image| (image.id, base(Path::new(&image.file_name)))).collect();
         let labels: HashMap<i64, String> =
@@ -71,7 +71,7 @@ impl BoxList {
         for annotation in coco.annotations {
             let (image, label) = (images.get(&annotation.image_id), labels.get(&annotation.category_id));
             let Some(key) = image.cloned().zip(label.cloned()) else {
-                return Err(Error::Usage(format!(
+                return Err(Error::usage(format!(
                     "{}: an annotation names the image {} and the category {}, which are not listed",
                     path.display(),
                     annotation.image_id,

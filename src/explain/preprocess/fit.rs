@@ -90,7 +90,7 @@ impl Geometry {
     /// [`Error::Usage`] where a side is too long for an image.
     pub fn apply(&self, photo: &DynamicImage, pad: u8) -> Result<DynamicImage> {
         let side = |dim: usize| {
-            u32::try_from(dim).map_err(|_| Error::Usage(format!("no image is {dim} pixels wide or high")))
+            u32::try_from(dim).map_err(|_| Error::usage(format!("no image is {dim} pixels wide or high")))
         };
         let (width, height) = (side(self.input.0)?, side(self.input.1)?);
         let inside = |at: f64, most: usize| (at.round().max(0.0) as usize).min(most);
@@ -116,7 +116,7 @@ impl Geometry {
         ));
         let part = DynamicImage::ImageRgba16(part.into_rgba16());
         let (left, top) = (inside(self.offset.0, self.input.0), inside(self.offset.1, self.input.1));
-        whole.copy_from(&part, side(left)?, side(top)?).map_err(|e| Error::Usage(e.to_string()))?;
+        whole.copy_from(&part, side(left)?, side(top)?).map_err(|e| Error::usage(e.to_string()))?;
         Ok(whole)
     }
 

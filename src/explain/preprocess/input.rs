@@ -64,7 +64,7 @@ impl ImageInput {
         let inputs = network.inputs();
         let list = || inputs.iter().map(Port::to_string).collect::<Vec<_>>().join(", ");
         let no_image =
-            |why: &str| Error::Usage(format!("the model does not take an image: {why} ({})", list()));
+            |why: &str| Error::usage(format!("the model does not take an image: {why} ({})", list()));
         let [port] = inputs else { return Err(no_image("it has several inputs or none")) };
         let element = port.element.filter(|element| element.is_float() || element.bits() == Some(8));
         let element = element.ok_or_else(|| no_image("its elements are neither floats nor bytes"))?;
@@ -89,7 +89,7 @@ impl ImageInput {
             return Err(no_image("its channels are not 1, 3 or 4; see --layout"));
         }
         let side = |dim: Option<usize>, wanted: Option<usize>| match (dim, wanted) {
-            (Some(dim), Some(wanted)) if dim != wanted => Err(Error::Usage(format!(
+            (Some(dim), Some(wanted)) if dim != wanted => Err(Error::usage(format!(
                 "--input-size {wanted}: the model's input is fixed to {dim}; resizing to that is done anyway"
             ))),
             (Some(dim), _) => Ok(dim),

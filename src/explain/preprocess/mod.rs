@@ -105,7 +105,7 @@ impl Preprocessing {
         let resize = match (options.resize, text("resize_type")) {
             (Some(resize), _) => resize,
             (None, Some(name)) if !name.is_empty() => Resize::named(name).ok_or_else(|| {
-                Error::Usage(format!(
+                Error::usage(format!(
                     "the model's resize_type '{name}' is not known; choose one with --resize"
                 ))
             })?,
@@ -117,7 +117,7 @@ impl Preprocessing {
             let Some(text) = text(name).filter(|text| !text.is_empty()) else { return Ok(None) };
             let words = text.split([' ', ',']).filter(|word| !word.is_empty());
             let list: Option<Vec<f32>> = words.map(|word| word.parse().ok()).collect();
-            list.map(Some).ok_or_else(|| Error::Usage(format!("the model's {name} '{text}' are no numbers")))
+            list.map(Some).ok_or_else(|| Error::usage(format!("the model's {name} '{text}' are no numbers")))
         };
         // Model API leaves the values in place where it has put what they say into the graph.
         let embedded = flag("embedded_processing");
@@ -147,14 +147,14 @@ impl Preprocessing {
         };
         for (name, values) in [("mean", &mean), ("scale", &scale)] {
             if values.len() != 1 && values.len() != input.channels {
-                return Err(Error::Usage(format!(
+                return Err(Error::usage(format!(
                     "{} {name} values for {} channels",
                     values.len(),
                     input.channels
                 )));
             }
             if values.iter().any(|value| !value.is_finite() || (name == "scale" && *value == 0.0)) {
-                return Err(Error::Usage(format!("the {name} values {values:?} cannot be used")));
+                return Err(Error::usage(format!("the {name} values {values:?} cannot be used")));
             }
         }
         let pad = text("pad_value").and_then(|text| text.parse().ok()).unwrap_or(0);

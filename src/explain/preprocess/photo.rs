@@ -24,14 +24,14 @@ impl Photo {
     pub fn read(path: &Path) -> Result<Self> {
         let reader = ImageReader::open(path).map_err(|e| Error::io("read", path, e))?;
         let reader = reader.with_guessed_format().map_err(|e| Error::io("read", path, e))?;
-        let no_image = |e| Error::Usage(format!("{} is no image that can be read: {e}", path.display()));
+        let no_image = |e| Error::usage(format!("{} is no image that can be read: {e}", path.display()));
         let mut decoder = reader.into_decoder().map_err(no_image)?;
         // A damaged EXIF block is no reason to refuse the picture.
         let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
         let mut pixels = DynamicImage::from_decoder(decoder).map_err(no_image)?;
         pixels.apply_orientation(orientation);
         if pixels.width() == 0 || pixels.height() == 0 {
-            return Err(Error::Usage(format!("{} has no pixels", path.display())));
+            return Err(Error::usage(format!("{} has no pixels", path.display())));
         }
         Ok(Self { path: path.to_path_buf(), pixels })
     }
@@ -46,7 +46,7 @@ impl Photo {
                 .map(|part| scope.spawn(|| part.iter().map(|path| Self::read(path)).collect::<Vec<_>>()))
                 .collect();
             let lost = |path: &PathBuf| {
-                Err(Error::Usage(format!("{} cannot be read: its decoder failed", path.display())))
+                Err(Error::usage(format!("{} cannot be read: its decoder failed", path.display())))
             };
             let read = readers.into_iter().zip(paths.chunks(share));
             // A decoder that panics concerns the files of its thread alone.
@@ -94,7 +94,7 @@ pub fn photos(paths: &[PathBuf]) -> Vec<(PathBuf, Result<()>)> {
                 }
                 if found.len() == before {
                     let message = format!("{} holds no images", path.display());
-                    found.push((path.clone(), Err(Error::Usage(message))));
+                    found.push((path.clone(), Err(Error::usage(message))));
                 }
             }
             Ok(_) => found.push((path.clone(), Ok(()))),

@@ -1,0 +1,222 @@
+//! Operations that take parts of axes.
+
+use super::{Action, Constants, axes, axis};
+use crate::graph::{Node, OpKind, OutletId};
+use crate::ir::Dim;
+
+/// Which part of an axis an operation takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// The axis of the input.
+    pub axis: usize,
+    /// First index, counted from the start; `None` where not known.
+    pub start: Option<usize>,
+    /// Whether the part reaches to the end of the axis.
+    pub to_end: bool,
+    /// Step; 1 for contiguous parts, 0 for a list of indices.
+    pub step: usize,
+    /// Whether the axis is gone in the output.
+    pub drops: bool,
+}
+
+pub(super) fn action(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
+    match &node.op.kind {
+        OpKind::Split => split(constants, node, rank),
+        OpKind::VariadicSplit => variadic_split(constants, node, rank),
+        OpKind::Slice => slice(constants, node, rank),
+        OpKind::StridedSlice => strided_slice(constants, node, rank),
+        OpKind::Gather => gather(constants, node, rank),
+        OpKind::Pad => {
+            let begins = constants.input_integers(node, 1)?;
+            let ends = constants.input_integers(node, 2)?;
+            let changed = begins.iter().zip(&ends).enumerate().filter(|(_, (a, b))| **a != 0 || **b != 0);
+            Some(Action::Resample { axes: changed.map(|(axis, _)| axis).collect() })
+        }
+        OpKind::Roll => Some(Action::Resample { axes: axes(&constants.input_integers(node, 2)?, rank)? }),
+        OpKind::Interpolate => {
+            let (listed, given) = match node.op.opset.as_str() {
+                "opset1" => (node.op.integers("axes"), true),
+                "opset11" => (constants.input_integers(node, 2), node.inputs.len() > 2),
+                _ => (constants.input_integers(node, 3), node.inputs.len() > 3),
+            };
+            let all = || (0..rank).collect();
+            let axes = if given { axes(&listed?, rank)? } else { all() };
+            Some(Action::Resample { axes })
+        }
+        _ => None,
+    }
+}
+
+fn extent(constants: Constants<'_>, node: &Node, axis: usize) -> Option<usize> {
+    constants.fact(*node.inputs.first()?).shape.get(axis)?.fixed()
+}
+
+fn split(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
+    let axis = axis(constants.input_integers(node, 1)?.first().copied(), rank)?;
+    let count = node.outputs.len();
+    let size = extent(constants, node, axis)
+        .filter(|size| count > 0 && size.is_multiple_of(count))
+        .map(|size| size / count);
+    let parts = (0..count).map(|slot| {
+        let start = size.and_then(|size| size.checked_mul(slot));
+        vec![Selection { axis, start, to_end: slot + 1 == count, step: 1, drops: false }]
+    });
+    Some(Action::Select(parts.collect()))
+}
+
+fn variadic_split(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
+    let axis = axis(constants.input_integers(node, 1)?.first().copied(), rank)?;
+    let lengths = constants.input_integers(node, 2)?;
+    let count = node.outputs.len();
+    let mut start = Some(0usize);
+    let parts = lengths.iter().enumerate().map(|(slot, length)| {
+        let pick = Selection { axis, start, to_end: slot + 1 == count, step: 1, drops: false };
+        start = start.and_then(|start| start.checked_add(usize::try_from(*length).ok()?));
+        vec![pick]
+    });
+    let parts: Vec<_> = parts.collect();
+    (parts.len() == count).then_some(Action::Select(parts))
+}
+
+/// One axis of a slice, from numbers that count from the end where negative.
+fn range(size: Option<usize>, axis: usize, start: i64, stop: i64, step: i64) -> Option<Selection> {
+    let step = usize::try_from(step).ok().filter(|step| *step > 0)?;
+    let from_end = |value: i64| {
+        let back = usize::try_from(value.unsigned_abs()).ok()?;
+        size.map(|size| size.saturating_sub(back))
+    };
+    let start = if start < 0 { from_end(start) } else { usize::try_from(start).ok() };
+    let stop_at = if stop < 0 { from_end(stop) } else { usize::try_from(stop).ok() };
+    let far = stop >= i64::from(i32::MAX);
+    let to_end = far || stop_at.zip(size).is_some_and(|(stop, size)| stop >= size);
+    Some(Selection { axis, start, to_end, step, drops: false })
+}
+
+fn slice(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
+    let (starts, stops, steps) = (
+        constants.input_integers(node, 1)?,
+        constants.input_integers(node, 2)?,
+        constants.input_integers(node, 3)?,
+    );
+    let axes = match node.inputs.get(4) {
+        Some(_) => axes(&constants.input_integers(node, 4)?, rank)?,
+        None => (0..starts.len()).collect(),
+    };
+    let picks = axes.iter().enumerate().map(|(i, &axis)| {
+        range(extent(constants, node, axis), axis, *starts.get(i)?, *stops.get(i)?, *steps.get(i)?)
+    });
+    let picks: Vec<Selection> = picks.collect::<Option<_>>()?;
+    let picks = picks.into_iter().filter(|pick| !whole(pick)).collect();
+    Some(Action::Select(vec![picks]))
+}
+
+fn whole(pick: &Selection) -> bool {
+    pick.start == Some(0) && pick.to_end && pick.step == 1
+}
+
+fn strided_slice(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
+    let mask = |name: &str, axis: usize| {
+        node.op.integers(name).and_then(|list| list.get(axis).copied()).is_some_and(|bit| bit == 1)
+    };
+    let begins = constants.input_integers(node, 1)?;
+    let ends = constants.input_integers(node, 2)?;
+    let steps = match node.inputs.get(3) {
+        Some(_) => constants.input_integers(node, 3)?,
+        None => vec![1; begins.len()],
+    };
+    if begins.len() > rank
+        || (0..begins.len()).any(|axis| mask("new_axis_mask", axis) || mask("ellipsis_mask", axis))
+    {
+        return None;
+    }
+    let mut picks = Vec::new();
+    for (axis, first) in begins.iter().copied().enumerate() {
+        let size = extent(constants, node, axis);
+        let begin = if mask("begin_mask", axis) { 0 } else { first };
+        let end = if mask("end_mask", axis) { i64::MAX } else { *ends.get(axis)? };
+        if mask("shrink_axis_mask", axis) {
+            let mut pick = range(size, axis, begin, i64::MAX, 1)?;
+            (pick.drops, pick.to_end) = (true, false);
+            picks.push(pick);
+            continue;
+        }
+        let pick = range(size, axis, begin, end, *steps.get(axis)?)?;
+        if !whole(&pick) {
+            picks.push(pick);
+        }
+    }
+    Some(Action::Select(vec![picks]))
+}
+
+fn gather(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
+    if node.op.integer("batch_dims").unwrap_or(0) != 0 {
+        return None;
+    }
+    let axis = axis(constants.input_integers(node, 2)?.first().copied(), rank)?;
+    let indices = *node.inputs.get(1)?;
+    let values = constants.integers(indices)?;
+    let pick = match constants.fact(indices).rank() {
+        0 => {
+            let value = *values.first()?;
+            let mut pick = range(extent(constants, node, axis), axis, value, i64::MAX, 1)?;
+            (pick.drops, pick.to_end) = (true, false);
+            pick
+        }
+        1 => Selection { axis, start: None, to_end: false, step: 0, drops: false },
+        2 => return unfold(constants, axis, indices, &values),
+        _ => return None,
+    };
+    Some(Action::Select(vec![vec![pick]]))
+}
+
+/// A gather of all `offset * dilation + patch * stride`.
+fn unfold(constants: Constants<'_>, axis: usize, indices: OutletId, values: &[i64]) -> Option<Action> {
+    let [Dim::Fixed(offsets), Dim::Fixed(patches)] = constants.fact(indices).shape[..] else {
+        return None;
+    };
+    if offsets < 2 || patches < 2 || values.len() != offsets.checked_mul(patches)? || values[0] != 0 {
+        return None;
+    }
+    let (stride, dilation) = (usize::try_from(values[1]).ok()?, usize::try_from(values[patches]).ok()?);
+    let regular = values.iter().enumerate().all(|(i, value)| {
+        let (offset, patch) = (i / patches, i % patches);
+        let at =
+            offset.checked_mul(dilation).zip(patch.checked_mul(stride)).and_then(|(a, b)| a.checked_add(b));
+        at.is_some_and(|at| usize::try_from(*value) == Ok(at))
+    });
+    (regular && stride > 0 && dilation > 0).then_some(Action::Unfold { axis, dilation, stride })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picked(size: Option<usize>, start: i64, stop: i64, step: i64) -> Option<(Option<usize>, bool, usize)> {
+        range(size, 0, start, stop, step).map(|pick| (pick.start, pick.to_end, pick.step))
+    }
+
+    #[test]
+    fn negative_numbers_count_from_the_end() {
+        assert_eq!(picked(Some(10), -3, i64::MAX, 1), Some((Some(7), true, 1)));
+        assert_eq!(picked(Some(10), 2, -1, 2), Some((Some(2), false, 2)));
+        assert_eq!(picked(Some(10), i64::MIN, 10, 1), Some((Some(0), true, 1)));
+        // Of an unknown extent neither is known.
+        assert_eq!(picked(None, -3, -1, 1), Some((None, false, 1)));
+    }
+
+    #[test]
+    fn the_end_may_be_written_in_many_ways() {
+        for stop in [10, 11, i64::from(i32::MAX), i64::MAX] {
+            assert_eq!(picked(Some(10), 1, stop, 1), Some((Some(1), true, 1)), "{stop}");
+        }
+        assert_eq!(picked(None, 1, 10, 1), Some((Some(1), false, 1)));
+        assert_eq!(picked(None, 1, i64::MAX, 1), Some((Some(1), true, 1)));
+    }
+
+    #[test]
+    fn only_steps_forwards_are_described() {
+        assert_eq!(picked(Some(10), 9, 0, -1), None);
+        assert_eq!(picked(Some(10), 0, 10, 0), None);
+        assert_eq!(picked(Some(10), 0, 10, i64::MIN), None);
+    }
+}

@@ -1,0 +1,238 @@
+//! Why a method does not fit a model, as values.
+
+use std::fmt;
+
+use crate::message::{Message, Setting, message};
+use crate::place::{Bytes, Place};
+
+/// A refusal: everything that was looked at, and why each of it failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What was asked for (`ReciproCAM`).
+    pub wanted: String,
+    /// What was looked at, and what spoke against it.
+    pub reasons: Vec<(String, Reason)>,
+}
+
+impl Refusal {
+    /// What there is to say, with the names of settings left to whoever says it.
+    pub fn message(&self) -> Message {
+        let start = Message::from(format!("no {} for this model", self.wanted));
+        self.reasons.iter().fold(start, |message, (subject, reason)| {
+            message.with(format!("\n  {subject}: ")).with(reason.message())
+        })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
+    }
+}
+
+/// Where to turn to with detectors whose scores are no maps.
+const BLACK_BOX: &str = "explain it as a black box, with xai-explain";
+
+/// One reason why something cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The model has no outputs at all.
+    NoOutput,
+    /// An output is not `[N, classes]`.
+    NotLogits {
+        /// Its type and shape.
+        fact: String,
+    },
+    /// No data of any input arrives at the output.
+    Constant,
+    /// Nothing on the way to the output has height and width.
+    NothingSpatial {
+        /// How many values were looked at.
+        looked: usize,
+    },
+    /// A value does not have one batch, one channel and one pair of height and width axes.
+    NotAMap {
+        /// What its axes are, where known.
+        axes: Option<String>,
+        /// Its type and shape.
+        fact: String,
+    },
+    /// Height and width of tokens can be told neither now nor at inference.
+    UnknownGrid,
+    /// The value does not hold real numbers.
+    NotFloat {
+        /// Its type and shape.
+        fact: String,
+    },
+    /// The value does not reach the output.
+    NotOnPath,
+    /// No attention works on positions.
+    NoAttention,
+    /// Tokens before the grid's are among those of the target.
+    ClassToken {
+        /// How many.
+        prefix: usize,
+    },
+    /// Boxes are scored region by region, by a second stage.
+    TwoStage {
+        /// The first layer that looks at regions.
+        place: Place,
+    },
+    /// A detector's scores were made without height and width.
+    NeverAMap {
+        /// The layer that they were followed back to.
+        layer: String,
+        /// Its type and shape.
+        fact: String,
+    },
+    /// An output has no axis of positions beside that of the classes.
+    NoPositions {
+        /// Its type and shape.
+        fact: String,
+    },
+    /// The number of class channels is not known.
+    UnknownClasses {
+        /// The map.
+        layer: String,
+        /// Its type and shape.
+        fact: String,
+    },
+    /// What class scores are multiplied by is not there for each scale and anchor.
+    FactorsDoNotFit {
+        /// The product.
+        layer: String,
+    },
+    /// Several outputs, or groups of channels of one, could be the class scores.
+    SeveralScores {
+        /// Which.
+        channels: Vec<String>,
+    },
+    /// Scales have different numbers of classes.
+    ClassesDiffer {
+        /// How many each has.
+        counts: Vec<usize>,
+    },
+    /// What the class layers read is no map `[N,C,h,w]`.
+    NoFeatures {
+        /// The class map of the first scale.
+        layer: String,
+    },
+    /// The method explains detectors, and needs their heads.
+    NoHeads,
+    /// The method explains lists of class scores, and there are maps.
+    NoScores,
+    /// An operation cannot be evaluated on a mosaic, in any form.
+    Operation {
+        /// Where.
+        place: Place,
+        /// Why not.
+        why: Message,
+    },
+    /// The dense branch would need too much memory.
+    Budget {
+        /// Bytes of activations that would be alive at once.
+        needed: u64,
+        /// Bytes allowed.
+        budget: u64,
+        /// The layer where the lazy forms were lost.
+        place: Place,
+        /// Why they were lost there.
+        why: Message,
+    },
+}
+
+impl Reason {
+    /// What there is to say, with the names of settings left to whoever says it.
+    pub fn message(&self) -> Message {
+        match self {
+            Self::NoOutput => "the model has no outputs".into(),
+            Self::NotLogits { fact } => format!("{fact} is no list of class scores [N, classes]").into(),
+            Self::Constant => "it does not depend on any input".into(),
+            Self::NothingSpatial { looked } => message![
+                format!(
+                    "none of the {looked} values that all paths from the inputs pass has height and width; "
+                ),
+                Setting::ListTargets,
+                " shows them, ",
+                Setting::TargetLayers,
+                " chooses another"
+            ],
+            Self::NotAMap { axes: Some(axes), fact } => {
+                format!("{fact} is no feature map (its axes: {axes})").into()
+            }
+            Self::NotAMap { axes: None, fact } => {
+                format!("{fact} is no feature map (what its axes mean is not known)").into()
+            }
+            Self::UnknownGrid => "the height and width of its token grid are not known".into(),
+            Self::NotFloat { fact } => format!("{fact} holds no real numbers").into(),
+            Self::NoScores => "it explains lists of class scores [N, classes], and here are maps".into(),
+            Self::NotOnPath => "it is the logits themselves, or does not reach them".into(),
+            Self::NoAttention => "no attention on the way to it works on the positions of a grid".into(),
+            Self::ClassToken { prefix } => message![
+                format!(
+                    "its tokens start with {prefix} that belong to no position (class token); \
+                     a one-hot mask would blank what the classifier reads; use "
+                ),
+                Setting::Method.to("vitreciprocam")
+            ],
+            Self::Operation { place, why } => message![format!("{place}: ")].with(why.clone()),
+            Self::Budget { needed, budget, place, why } => message![
+                format!("the dense branch needs {} of activations and ", Bytes(*needed)),
+                Setting::MemoryBudget,
+                format!(" allows {}; the cheaper forms are lost at {place}: ", Bytes(*budget))
+            ]
+            .with(why.clone()),
+            detector => detector.of_detector(),
+        }
+    }
+
+    /// Reasons that concern detectors.
+    fn of_detector(&self) -> Message {
+        match self {
+            Self::TwoStage { place } => format!(
+                "{place} looks at regions that a first stage proposed, so that class scores are no maps of the \
+                 image; {BLACK_BOX}"
+            )
+            .into(),
+            Self::NeverAMap { layer, fact } => format!(
+                "its scores come from '{layer}' {fact}, which has no height and width: they never were a map; \
+                 {BLACK_BOX}"
+            )
+            .into(),
+            Self::NoPositions { fact } => {
+                format!("{fact} has no axis of boxes beside one of classes, as scores of a detector have").into()
+            }
+            Self::UnknownClasses { layer, fact } => {
+                format!("the number of class channels of '{layer}' {fact} is not known").into()
+            }
+            Self::FactorsDoNotFit { layer } => message![
+                format!(
+                    "what the class scores are multiplied by at '{layer}' does not match their scales and anchors; \
+                     name the class maps with "
+                ),
+                Setting::TargetLayers
+            ],
+            Self::SeveralScores { channels } => message![
+                format!(
+                    "which of {} are class scores cannot be told; name the class maps with ",
+                    channels.join(", ")
+                ),
+                Setting::TargetLayers
+            ],
+            Self::ClassesDiffer { counts } => {
+                let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
+                format!("its scales have different numbers of classes: {}", counts.join(", ")).into()
+            }
+            Self::NoFeatures { layer } => {
+                format!("'{layer}' and its like are not made by convolutions of feature maps [N,C,h,w]").into()
+            }
+            _ => message!["class maps explain detectors; use ", Setting::Task.to("detection")],
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
+    }
+}

@@ -6,6 +6,7 @@ use crate::detection;
 use crate::error::{Error, Result};
 use crate::graph::{Dump, Finished, Patch, Size};
 use crate::ir::{Destination, Dim, PendingFile, Splice, marker};
+use crate::listing::{CandidateReport, Listed};
 use crate::message::{Message, Setting, message};
 use crate::methods::{Branch, Encoding, Method, SaliencyType, Wish, build, feature_vector};
 use crate::model::Model;
@@ -234,6 +235,7 @@ impl<'m> Insertion<'m> {
 /// [`Error::Refused`] with all reasons where no method fits the model, [`Error::Usage`] where the
 /// options name what is not there or contradict each other.
 pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
+    options.check()?;
     if !options.scaling && options.saliency_type == SaliencyType::U8 {
         return Err(Error::usage(message![
             "scores that are not scaled do not fit into u8: use ",
@@ -299,20 +301,12 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
     Err(Error::Refused(Box::new(Refusal { wanted, reasons })))
 }
 
-/// What could be explained.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Listed {
-    /// Of a classifier: all values that were considered as target, the best first, and which of them is taken.
-    Targets(Vec<Candidate>, Option<usize>),
-    /// Of a detector: the class map of each scale.
-    Heads(Vec<HeadReport>),
-}
-
 /// What could be explained, of a classifier for the first output that fits.
 ///
 /// # Errors
 /// As [`insert()`].
 pub fn list_targets(model: &Model, options: &Options) -> Result<Listed> {
+    options.check()?;
     let labels = Labels::new(model);
     let decision = options.decide(model, &labels)?;
     if decision.task == Task::Detection {
@@ -333,7 +327,10 @@ pub fn list_targets(model: &Model, options: &Options) -> Result<Listed> {
             0
         })
     });
-    Ok(Listed::Targets(candidates, taken))
+    let reports = candidates.iter().enumerate();
+    Ok(Listed::Targets(
+        reports.map(|(i, candidate)| CandidateReport::new(candidate, taken == Some(i))).collect(),
+    ))
 }
 
 /// Whether the wanted output is there from an earlier run; names that clash otherwise are errors.

@@ -22,6 +22,7 @@
 
 pub mod analysis;
 mod choice;
+pub mod cli;
 mod detection;
 pub mod error;
 pub mod explain;
@@ -29,11 +30,13 @@ pub mod graph;
 mod insert;
 mod interrupt;
 pub mod ir;
+mod listing;
 mod message;
 pub mod methods;
 mod model;
 pub mod mosaic;
 pub mod ops;
+pub mod options;
 mod place;
 mod refusal;
 pub mod report;
@@ -43,11 +46,11 @@ pub mod verify;
 pub use analysis::Task;
 pub use error::{Error, Result};
 pub use insert::{
-    FEATURE_VECTOR, Insertion, Listed, Options, Outcome, SALIENCY_MAP, SALIENCY_SIZE, insert, list_targets,
-    remove,
+    FEATURE_VECTOR, Insertion, Options, Outcome, SALIENCY_MAP, SALIENCY_SIZE, insert, list_targets, remove,
 };
 pub use interrupt::Interrupt;
 pub use ir::{Destination, PendingFile};
+pub use listing::{CandidateReport, Listed};
 pub use message::{Message, Setting, Words};
 pub use methods::{Method, SaliencyType};
 pub use model::Model;

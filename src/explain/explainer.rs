@@ -14,6 +14,7 @@ use super::scores::{best_first, nothing_found};
 use super::watch::Watch;
 use super::{BlackBox, ExplainOptions, Settings};
 use crate::error::{Error, Result};
+use crate::message::{Setting, message};
 use crate::runtime::Runtime;
 
 /// A model that is ready to be asked why.
@@ -390,9 +391,11 @@ impl Explainer {
                     (Some(listed), ..) => listed.clone(),
                     (None, Targets::All, Some(maps)) => (0..*maps).collect(),
                     _ => {
-                        let message =
-                            "the model gives no scores to choose by; name classes with --targets, or all";
-                        return Err(Error::usage(message.to_owned()));
+                        return Err(Error::usage(message![
+                            "the model gives no scores to choose by; name classes with ",
+                            Setting::Targets,
+                            ", or all"
+                        ]));
                     }
                 };
                 let chosen = |class| Chosen { class: Some(class), score: None, object: None };

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node};
 use crate::ir::{Dim, ElementType};
+use crate::message::{Message, Setting, message};
 
 /// Batch where the model leaves it open: more than one image, so that batches are checked too.
 const BATCH: usize = 2;
@@ -123,16 +124,18 @@ fn input(
     wanted: Option<&[usize]>,
     batch: usize,
 ) -> Result<Input> {
-    let fail = |message: String| Err(Error::usage(format!("input '{}': {message}", node.name)));
+    let fail = |why: Message| Err(Error::usage(message![format!("input '{}': ", node.name)].with(why)));
     let element = node.outputs.first().map_or(ElementType::Dynamic, |outlet| outlet.fact.element);
     let shape = match (&declared, wanted) {
-        (None, None) => return fail("its rank is not known; give a shape with --shape".to_owned()),
+        (None, None) => return fail(message!["its rank is not known; give a shape with ", Setting::Shapes]),
         (None, Some(wanted)) => wanted.to_vec(),
         (Some(bounds), Some(wanted)) => {
             let fits = bounds.len() == wanted.len()
                 && bounds.iter().zip(wanted).all(|(bounds, dim)| bounds.clamp(*dim) == *dim);
             if !fits {
-                return fail(format!("the shape {wanted:?} does not fit the model's [{}]", show(bounds)));
+                return fail(
+                    format!("the shape {wanted:?} does not fit the model's [{}]", show(bounds)).into(),
+                );
             }
             wanted.to_vec()
         }

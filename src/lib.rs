@@ -37,6 +37,7 @@ mod model;
 pub mod mosaic;
 pub mod ops;
 pub mod options;
+mod patch;
 mod place;
 mod refusal;
 pub mod report;

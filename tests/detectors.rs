@@ -167,11 +167,7 @@ fn options_that_contradict_each_other() {
             "for classification",
             Options { method: Some(Method::ReciproCam), task: Some(Task::Detection), ..Options::default() },
         ),
-        (
-            "det_ssd",
-            "`anchors` goes with `target_layers`",
-            Options { anchors: Some(vec![3]), ..Options::default() },
-        ),
+        ("det_ssd", "goes with `target_layers`", Options { anchors: Some(vec![3]), ..Options::default() }),
         (
             "det_ssd",
             "1 entries for 2",

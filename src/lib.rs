@@ -25,6 +25,7 @@ mod choice;
 pub mod cli;
 mod detection;
 pub mod error;
+#[cfg(feature = "explain")]
 pub mod explain;
 pub mod graph;
 mod insert;
@@ -41,7 +42,9 @@ mod patch;
 mod place;
 mod refusal;
 pub mod report;
+#[cfg(feature = "runtime")]
 pub mod runtime;
+#[cfg(feature = "runtime")]
 pub mod verify;
 
 pub use analysis::Task;

@@ -50,6 +50,7 @@ macro_rules! choice {
         }
     };
 }
+#[cfg(feature = "explain")]
 pub(crate) use choice;
 
 choice!(Task: Classification "classification", Detection "detection");

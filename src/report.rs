@@ -1,9 +1,8 @@
 //! What was done to a model, for people (`Display`) and for programs (serde).
 
 use std::fmt;
-use std::path::Path;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::analysis::{Activation, ChannelMap, Decision, Scale, Task};
 use crate::graph::{Fact, Graph};
@@ -12,11 +11,6 @@ use crate::message::{Message, Words};
 use crate::methods::{Method, SaliencyType};
 use crate::mosaic::{Kernel, Step, Strategy};
 use crate::place::Bytes;
-
-/// Writes a path as people read it: serde's own way fails where a path is not UTF-8.
-pub(crate) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&path.display())
-}
 
 /// What an insertion did. The field names are stable: scripts read the JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

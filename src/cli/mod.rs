@@ -7,12 +7,16 @@
 #![allow(rustdoc::broken_intra_doc_links)]
 
 mod branch;
+#[cfg(feature = "explain")]
 mod explain;
 mod insert;
 mod process;
+#[cfg(feature = "runtime")]
 mod verify;
 mod words;
 
+#[cfg(feature = "explain")]
 pub use explain::command as explain;
 pub use insert::command as insert;
+#[cfg(feature = "runtime")]
 pub use verify::command as verify;

@@ -25,6 +25,7 @@ pub(super) fn flag(setting: Setting, value: Option<&str>) -> String {
 }
 
 #[cfg(test)]
+#[cfg(feature = "explain")]
 mod tests {
     use std::collections::BTreeSet;
     use std::path::{Path, PathBuf};

@@ -56,7 +56,7 @@ pub use watch::{Quiet, Watch};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Settings {
     /// The model.
-    #[serde(serialize_with = "crate::report::lossy")]
+    #[serde(serialize_with = "crate::place::lossy")]
     pub model: PathBuf,
     /// `white-box` or `black-box`.
     pub mode: &'static str,

@@ -92,7 +92,7 @@ pub struct RuntimeReport {
     /// Its build number.
     pub version: String,
     /// The library that was loaded.
-    #[serde(serialize_with = "crate::report::lossy")]
+    #[serde(serialize_with = "crate::place::lossy")]
     pub library: PathBuf,
     /// The device.
     pub device: String,
@@ -136,10 +136,10 @@ pub struct FeatureFigures {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// Path of the original.
-    #[serde(serialize_with = "crate::report::lossy")]
+    #[serde(serialize_with = "crate::place::lossy")]
     pub original: PathBuf,
     /// Path of the model with the branch.
-    #[serde(serialize_with = "crate::report::lossy")]
+    #[serde(serialize_with = "crate::place::lossy")]
     pub model: PathBuf,
     /// Outcome of all checks together.
     pub outcome: Outcome,

@@ -5,6 +5,7 @@ use crate::build::build;
 use crate::error::{Error, Result};
 use crate::insertion::{Insertion, Outcome};
 use crate::ir::{key, section};
+use crate::listing::{CandidateReport, Listed};
 use crate::message::{Message, Setting, message};
 use crate::methods::Method;
 use crate::model::Model;
@@ -109,20 +110,12 @@ fn passed_over(looked: &[Candidate], plan: &Plan) -> Vec<Message> {
     maps.next().map(note).into_iter().collect()
 }
 
-/// What could be explained.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Listed {
-    /// Of a classifier: all values that were considered as target, the best first, and which of them is taken.
-    Targets(Vec<Candidate>, Option<usize>),
-    /// Of a detector: the class map of each scale.
-    Heads(Vec<HeadReport>),
-}
-
 /// What could be explained, of a classifier for the first output that fits.
 ///
 /// # Errors
 /// As [`insert()`].
 pub fn list_targets(model: &Model, options: &Options) -> Result<Listed> {
+    options.check()?;
     let labels = Labels::new(model);
     let looked = options.looked(model, &labels);
     let decision = Decision::new(&looked, options.asked())?;
@@ -144,7 +137,10 @@ pub fn list_targets(model: &Model, options: &Options) -> Result<Listed> {
                     },
                 )
             });
-            Ok(Listed::Targets(candidates, taken))
+            let reports = candidates.iter().enumerate();
+            Ok(Listed::Targets(
+                reports.map(|(i, candidate)| CandidateReport::new(candidate, taken == Some(i))).collect(),
+            ))
         }
         None => {
             let wanted = match room.subject() {

@@ -22,7 +22,9 @@
 
 pub mod analysis;
 mod build;
+pub mod cli;
 pub mod error;
+#[cfg(feature = "explain")]
 pub mod explain;
 pub mod forward;
 pub mod graph;
@@ -30,27 +32,32 @@ mod insert;
 mod insertion;
 mod interrupt;
 pub mod ir;
+mod listing;
 mod message;
 pub mod methods;
 mod model;
 pub mod ops;
-mod options;
+pub mod options;
 mod patch;
 mod place;
 mod plan;
+#[cfg(feature = "runtime")]
 mod preprocess;
 mod refusal;
 pub mod report;
+#[cfg(feature = "runtime")]
 pub mod runtime;
 mod tasks;
+#[cfg(feature = "runtime")]
 pub mod verify;
 
 pub use error::{Error, Result};
 pub use forward::{Kernel, Strategy};
-pub use insert::{Listed, insert, list_targets};
+pub use insert::{insert, list_targets};
 pub use insertion::{Insertion, Outcome, remove};
 pub use interrupt::Interrupt;
 pub use ir::{Classes, Destination, PendingFile};
+pub use listing::{CandidateReport, Listed};
 pub use message::{Message, Setting, Words};
 pub use methods::{Method, SaliencyType};
 pub use model::Model;

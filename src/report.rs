@@ -1,9 +1,8 @@
 //! What was done to a model, for people (`Display`) and for programs (serde).
 
 use std::fmt;
-use std::path::Path;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::build::Built;
 use crate::forward::{FormKind, Kernel, Step, Strategy};
@@ -17,11 +16,6 @@ use crate::options::Options;
 use crate::place::Bytes;
 use crate::plan::{Masked, Plan};
 use crate::tasks::{ChannelMap, Decision, Scale, Subject, Task};
-
-/// Writes a path as people read it: serde's own way fails where a path is not UTF-8.
-pub(crate) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&path.display())
-}
 
 /// What an insertion did. The field names are stable: scripts read the JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -92,7 +92,7 @@ fn maps_are_those_of_the_inserted_branch() {
     let (logits, maps) = (outputs[0].to_array().unwrap(), outputs[1].to_array().unwrap());
     let sum: f32 = logits.iter().map(|logit| logit.exp()).sum();
 
-    let options = ExplainOptions { targets: Targets::parse("7,950").unwrap(), ..ExplainOptions::default() };
+    let options = ExplainOptions { targets: "7,950".parse().unwrap(), ..ExplainOptions::default() };
     let mut explainer = Explainer::open(&path, &options).unwrap();
     let found = explainer.explain(&Photo::read(&photo).unwrap(), &Quiet).unwrap();
     for (target, class) in found.targets.iter().zip([7, 950]) {
@@ -105,7 +105,11 @@ fn maps_are_those_of_the_inserted_branch() {
     }
     // A model that carries its map is used as it is.
     let mut explainer = Explainer::open(&written, &options).unwrap();
-    assert!(explainer.settings().notes[0].contains("already"), "{:?}", explainer.settings().notes);
+    assert!(
+        explainer.settings().notes[0].to_string().contains("already"),
+        "{:?}",
+        explainer.settings().notes
+    );
     let again = explainer.explain(&Photo::read(&photo).unwrap(), &Quiet).unwrap();
     assert!(again.targets[0].map.iter().zip(&found.targets[0].map).all(|(a, b)| (a - b).abs() < 0.05));
 }
@@ -121,7 +125,7 @@ fn a_map_of_the_best_classes_is_told_apart() {
     assert_eq!(common::insert([source.to_str().unwrap(), "-o", out, "--targets", "top2"]).0, 0);
     let photo = Photo::read(&root().join(CHELSEA)).unwrap();
     let open = |path: &Path, targets: &str| {
-        let targets = Targets::parse(targets).unwrap();
+        let targets = targets.parse::<Targets>().unwrap();
         let mut options = ExplainOptions { targets, ..ExplainOptions::default() };
         options.branch.saliency_type = SaliencyType::U8;
         Explainer::open(path, &options).unwrap()
@@ -258,7 +262,11 @@ fn other_files_that_the_runtime_reads_are_black_boxes() {
     RgbImage::from_pixel(8, 8, Rgb([255, 0, 0])).save(&photo).unwrap();
     let options = ExplainOptions { effort: Effort::Speed, ..plain() };
     let mut explainer = Explainer::open(&path, &options).unwrap();
-    assert!(explainer.settings().notes[0].contains("no OpenVINO IR"), "{:?}", explainer.settings().notes);
+    assert!(
+        explainer.settings().notes[0].to_string().contains("no OpenVINO IR"),
+        "{:?}",
+        explainer.settings().notes
+    );
     let found = explainer.explain(&Photo::read(&photo).unwrap(), &Quiet).unwrap();
     // The values are scores already, and are not put through softmax a second time.
     assert_eq!(explainer.settings().activation, Some(Activation::None));

@@ -215,10 +215,10 @@ fn any_target_layer() {
     for name in names {
         let model = Model::read(&small(name), None).unwrap();
         let base = Options { scaling: false, saliency_type: FLOAT, ..Options::default() };
-        let Listed::Targets(candidates, _) = xai_insert::list_targets(&model, &base).unwrap() else {
+        let Listed::Targets(candidates) = xai_insert::list_targets(&model, &base).unwrap() else {
             panic!("{name} is taken for a detector");
         };
-        let fitting = candidates.iter().filter(|candidate| candidate.layout.is_ok());
+        let fitting = candidates.iter().filter(|candidate| candidate.layout.is_some());
         for (i, candidate) in fitting.enumerate().filter(|(i, _)| i % 3 == 1) {
             let options = Options { target_layers: vec![candidate.layer.clone()], ..base.clone() };
             match insert(&model, &options) {

@@ -171,3 +171,23 @@ fn other_definitions_are_known_too() {
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("and should be f32[2, 1, 2, 2]"), "{out}");
 }
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_check_says_nothing_but_that() {
+    let files = Files::new(&with_branch(), 0.25);
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_xai-verify"))
+        .args([files.path("original.xml"), files.path("model.xml")])
+        // More than any machine is done with when the signal comes.
+        .args(["--samples", "4000000000"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).unwrap();
+    assert!(kill.status.success());
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    assert_eq!(status.code(), Some(130));
+    assert_eq!((&stdout[..], &stderr[..]), (&b""[..], &b"xai-verify: interrupted\n"[..]));
+}

@@ -14,6 +14,7 @@ use super::watch::Watch;
 use super::{BlackBox, ExplainOptions, Settings};
 use crate::error::{Error, Result};
 use crate::ir::Resize;
+use crate::message::{Setting, message};
 use crate::preprocess::{Geometry, Origin, Photo, Preprocessing};
 use crate::runtime::Runtime;
 
@@ -391,9 +392,11 @@ impl Explainer {
                     (Some(listed), ..) => listed.clone(),
                     (None, Targets::All, Some(maps)) => (0..*maps).collect(),
                     _ => {
-                        let message =
-                            "the model gives no scores to choose by; name classes with --targets, or all";
-                        return Err(Error::usage(message.to_owned()));
+                        return Err(Error::usage(message![
+                            "the model gives no scores to choose by; name classes with ",
+                            Setting::Targets,
+                            ", or all"
+                        ]));
                     }
                 };
                 let chosen = |class| Chosen { class: Some(class), score: None, object: None };

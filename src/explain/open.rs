@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::insert::insert;
 use crate::insertion::Outcome;
 use crate::ir::{ModelInfo, section};
+use crate::message::{Message, Setting, message};
 use crate::methods::Method;
 use crate::model::Model;
 use crate::preprocess::{Declared, ImageInput, PreprocessOptions, Preprocessing};
@@ -70,10 +71,11 @@ struct Opened {
     white: Option<(String, String, Shown)>,
     /// The output that the branch explains.
     explains: Option<String>,
-    notes: Vec<String>,
+    notes: Vec<Message>,
 }
 
 pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
+    options.check()?;
     let mut runtime = Runtime::load(&options.runtime)?;
     let ir = match read_ir(path, options) {
         // Files that are not there are no reason to try anything else.
@@ -224,7 +226,7 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
                     if options.mode == Mode::WhiteBox {
                         return Err(Error::usage(format!("no white-box method: {why}")));
                     }
-                    notes.push(format!("black-box mode: {why}"));
+                    notes.push(format!("black-box mode: {why}").into());
                     return Ok(Opened {
                         network: runtime.read(from_file())?,
                         white: None,
@@ -232,7 +234,7 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
                         notes,
                     });
                 }
-                notes.extend(report.notes.iter().map(ToString::to_string));
+                notes.extend(report.notes.iter().cloned());
                 let shown = Shown::recorded(Some(&report.targets));
                 let output = options.branch.output_name.clone();
                 let white = Some((output, report.method.title().to_owned(), shown));
@@ -248,21 +250,26 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
                 let record = section(model.document().rt_info());
                 let record = |name| record.and_then(|record| record.get(&[name]));
                 let method = match record("method") {
-                    Some(name) => Method::named(name)
-                        .map_or_else(|| name.to_owned(), |method| method.title().to_owned()),
+                    Some(name) => name
+                        .parse::<Method>()
+                        .map_or_else(|_| name.to_owned(), |method| method.title().to_owned()),
                     None => "the model's own map".to_owned(),
                 };
-                notes.push(format!("the model has the output '{output}' already, which is used as it is"));
+                notes.push(already_there(&output));
                 let white = Some((output, method, Shown::recorded(record("targets"))));
                 return Ok(Opened { network, white, explains: None, notes });
             }
             Err(refusal @ Error::Refused(_)) if options.mode == Mode::Auto => {
-                notes.push(format!("black-box mode, because there is {refusal}"));
+                notes.push(message!["black-box mode, because there is "].with(refusal.message()));
             }
             Err(error) => return Err(error),
         }
     }
     Ok(Opened { network: runtime.read(from_file())?, white: None, explains: None, notes })
+}
+
+fn already_there(output: &str) -> Message {
+    format!("the model has the output '{output}' already, which is used as it is").into()
 }
 
 /// Whether a branch that is made for class scores was built on a detector's boxes.
@@ -288,11 +295,13 @@ fn open_other(runtime: &mut Runtime, path: &Path, why: &Error, options: &Explain
         Mode::BlackBox => {}
         _ if there => {
             let name = options.branch.output_name.clone();
-            notes.push(format!("the model has the output '{name}' already, which is used as it is"));
+            notes.push(already_there(&name));
             white = Some((name, "the model's own map".to_owned(), Shown::All));
         }
-        Mode::WhiteBox => return Err(Error::usage(format!("no white-box method: {why}"))),
-        Mode::Auto => notes.push(format!("black-box mode: {why}")),
+        Mode::WhiteBox => {
+            return Err(Error::usage(message!["no white-box method: "].with(why.message())));
+        }
+        Mode::Auto => notes.push(message!["black-box mode: "].with(why.message())),
     }
     Ok(Opened { network, white, explains: None, notes })
 }
@@ -335,7 +344,7 @@ fn head(
     input: &ImageInput,
     explains: Option<&str>,
     options: &ExplainOptions,
-    notes: &mut Vec<String>,
+    notes: &mut Vec<Message>,
 ) -> Result<Head> {
     let map = &options.branch.output_name;
     let mut fitting = candidates(network, input.batch);
@@ -381,12 +390,13 @@ fn head(
         && network.outputs().get(output).is_some_and(|port| port.name != *map)
     {
         if options.activation == Some(Activation::Softmax) {
-            let message =
-                "--activation softmax: the scores of boxes stand for themselves; give sigmoid or none";
-            return Err(Error::usage(message.to_owned()));
+            return Err(Error::usage(message![
+                Setting::Activation.to("softmax"),
+                ": the scores of boxes stand for themselves; give sigmoid or none"
+            ]));
         }
         let name = network.outputs().get(output).map(|port| port.name.clone()).unwrap_or_default();
-        notes.push(format!("'{name}' has scores for each box; a class has the largest of any box"));
+        notes.push(format!("'{name}' has scores for each box; a class has the largest of any box").into());
         let activated = model.and_then(|model| in_graph(model, output)).map(|_| Activation::None);
         let (activation, separate) = (activated, activated.is_some());
         let source = ScoreSource::Boxes(output);
@@ -402,7 +412,8 @@ fn head(
     };
     let name = network.outputs().get(output).map(|port| port.name.clone()).unwrap_or_default();
     if wanted.is_none() && fitting.len() > 1 && explains.is_none() {
-        notes.push(format!("several outputs hold scores; '{name}' is explained (choose with --output)"));
+        let several = format!("several outputs hold scores; '{name}' is explained (choose with ");
+        notes.push(message![several, Setting::Output, ")"]);
     }
     let in_graph = model.and_then(|model| in_graph(model, output));
     let activation = match (in_graph, model) {

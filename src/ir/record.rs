@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::RtInfo;
+use crate::error::{Error, Result};
 
 /// Name of the section.
 pub(crate) const SECTION: &str = "xai";
@@ -157,10 +158,11 @@ impl fmt::Display for Classes {
 }
 
 impl FromStr for Classes {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "give all, topK (such as top5) or class indices separated by commas".to_owned();
+    /// Reads `all`, `topK` or indices separated by commas.
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || Error::usage("give all, topK (such as top5) or class indices separated by commas");
         if text == "all" {
             return Ok(Self::All);
         }
@@ -170,7 +172,8 @@ impl FromStr for Classes {
                 _ => Err(wrong()),
             };
         }
-        let list: Result<Vec<usize>, _> = text.split(',').map(|class| class.trim().parse()).collect();
+        let list: std::result::Result<Vec<usize>, _> =
+            text.split(',').map(|class| class.trim().parse()).collect();
         list.map(Self::Listed).map_err(|_| wrong())
     }
 }
@@ -182,7 +185,7 @@ mod tests {
     #[test]
     fn classes_are_read_as_they_are_written() {
         for classes in [Classes::All, Classes::Top(5), Classes::Listed(vec![281, 3])] {
-            assert_eq!(classes.to_string().parse(), Ok(classes));
+            assert_eq!(classes.to_string().parse::<Classes>().unwrap(), classes);
         }
         for wrong in ["", "top0", "topx", "1,,2", "-1"] {
             wrong.parse::<Classes>().unwrap_err();

@@ -39,6 +39,7 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::interrupt::Interrupt;
 use crate::ir::{Document, ModelInfo, key};
+use crate::message::{Message, Setting, message};
 use crate::preprocess::{Photo, Preprocessing};
 use crate::runtime::{Runtime, RuntimeError, RuntimeOptions, Session, Tensor};
 use record::{Definition, Record};
@@ -95,7 +96,7 @@ pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<
     let new = match Document::read(model) {
         Ok(document) => document,
         Err(e @ (Error::Xml { .. } | Error::Layer { .. })) => {
-            report.structure = Check::failed(e.to_string());
+            report.structure = Check::failed(e.message());
             report.sum_up();
             return Ok(report);
         }
@@ -182,8 +183,7 @@ fn describe_input(input: &Input, preprocessing: Option<Preprocessing>) -> InputR
 }
 
 fn not_run(report: &mut Report, error: &RuntimeError) {
-    let reason = error.to_string();
-    report.outputs = Check::not_checked(reason);
+    report.outputs = Check::not_checked(error.message());
     // Said once is enough.
     report.saliency = Check::not_checked("there is no runtime");
     report.cost = report.cost.take().map(|_| Check::not_checked("there is no runtime"));
@@ -247,7 +247,8 @@ impl Pair<'_> {
         let (mut original, expected) = match run(runtime.compile(old, self.old.weights().path())) {
             Ok(found) => found,
             Err(e) => {
-                report.outputs = Check::not_checked(format!("the original does not run: {e}"));
+                report.outputs =
+                    Check::not_checked(message!["the original does not run: "].with(e.message()));
                 return Ok(());
             }
         };
@@ -255,7 +256,7 @@ impl Pair<'_> {
         let (mut model, found) = match run(runtime.compile(self.new.path(), self.new_weights)) {
             Ok(found) => found,
             Err(e) => {
-                report.outputs = Check::failed(e.to_string());
+                report.outputs = Check::failed(e.message());
                 return Ok(());
             }
         };
@@ -268,8 +269,8 @@ impl Pair<'_> {
             && let Some(inputs) = samples.first()
         {
             report.cost = Some(match cost::measure(&mut original, &mut model, inputs) {
-                Ok(figures) => Check::judged(Vec::new(), figures),
-                Err(e) => Check::not_checked(e.to_string()),
+                Ok(figures) => Check::judged(Vec::<Message>::new(), figures),
+                Err(e) => Check::not_checked(e.message()),
             });
         }
         // Two copies of large weights are enough at a time.
@@ -306,7 +307,7 @@ impl Pair<'_> {
         match self.compare(runtime, definition, samples, found, output, vector) {
             Ok((maps, features)) => (report.saliency, report.feature_vector) = (maps, features),
             Err(e @ (Error::Usage(_) | Error::Runtime(_))) => {
-                report.saliency = Check::not_checked(e.to_string());
+                report.saliency = Check::not_checked(e.message());
             }
             Err(e) => return Err(e),
         }
@@ -341,11 +342,12 @@ impl Pair<'_> {
         let mut maps = Check::judged(map_problems, maps);
         if says_nothing {
             maps.outcome = Outcome::NotChecked;
-            maps.problems.push(
-                "every map is flat to within rounding, or undefined, so that nothing was compared; \
-                 try another --seed, or an --image"
-                    .to_owned(),
-            );
+            maps.problems.push(message![
+                "every map is flat to within rounding, or undefined, so that nothing was compared; try another ",
+                Setting::Seed,
+                ", or an ",
+                Setting::Image
+            ]);
         }
         let features = vector.map(|_| Check::judged(feature_problems, features));
         Ok((maps, features))

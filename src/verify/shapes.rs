@@ -4,6 +4,7 @@ use crate::analysis::InputFacts;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node};
 use crate::ir::{Dim, ElementType, ImageLayout, ModelInfo};
+use crate::message::{Message, Setting, message};
 use crate::preprocess::{Origin, layout};
 
 /// Batch where the model leaves it open: more than one image, so that batches are checked too.
@@ -144,7 +145,7 @@ fn shape(
     batch: usize,
     layout: impl Fn([Option<usize>; 4]) -> Option<(ImageLayout, Origin)>,
 ) -> Result<(Vec<usize>, String, Option<ImageAxes>)> {
-    let fail = |message: String| Err(Error::usage(format!("input '{}': {message}", node.name)));
+    let fail = |why: Message| Err(Error::usage(message![format!("input '{}': ", node.name)].with(why)));
     let fixed = |bounds: &[Bounds]| Some(<[Bounds; 4]>::try_from(bounds).ok()?.map(Bounds::fixed));
     let known = match wanted {
         Some(wanted) => <[usize; 4]>::try_from(wanted).ok().map(|dims| dims.map(Some)),
@@ -152,13 +153,15 @@ fn shape(
     };
     let found = known.and_then(layout);
     let shape = match (&declared, wanted) {
-        (None, None) => return fail("its rank is not known; give a shape with --shape".to_owned()),
+        (None, None) => return fail(message!["its rank is not known; give a shape with ", Setting::Shapes]),
         (None, Some(wanted)) => wanted.to_vec(),
         (Some(bounds), Some(wanted)) => {
             let fits = bounds.len() == wanted.len()
                 && bounds.iter().zip(wanted).all(|(bounds, dim)| bounds.clamp(*dim) == *dim);
             if !fits {
-                return fail(format!("the shape {wanted:?} does not fit the model's [{}]", show(bounds)));
+                return fail(
+                    format!("the shape {wanted:?} does not fit the model's [{}]", show(bounds)).into(),
+                );
             }
             wanted.to_vec()
         }

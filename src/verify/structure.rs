@@ -265,7 +265,7 @@ mod tests {
         let parse = |text: &str| Document::parse(Path::new("m.xml"), text.as_bytes().to_vec()).unwrap();
         let (old, new) = (parse(OLD), parse(new));
         let found = check((&old, &old_bin), (&new, &new_bin)).unwrap();
-        found.problems.join("; ")
+        found.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     }
 
     #[test]

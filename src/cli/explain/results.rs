@@ -4,18 +4,18 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use xai_insert::Result;
-use xai_insert::explain::metrics::{BoxList, Metrics};
-use xai_insert::explain::picture::{ascii, heatmap, over_photo, photo as in_colours};
-use xai_insert::explain::{Explainer, Explanation, Folder, Gallery, Photo, Settings, Watch};
 
 use super::args::Args;
+use crate::error::Result;
+use crate::explain::metrics::{BoxList, Metrics};
+use crate::explain::picture::{ascii, heatmap, over_photo, photo as in_colours};
+use crate::explain::{Explainer, Explanation, Folder, Gallery, Photo, Settings, Watch};
 
 /// Columns of maps that are drawn in the terminal.
 const COLUMNS: usize = 56;
 
 /// Collects and writes results.
-pub(crate) struct Results<'a> {
+pub(super) struct Results<'a> {
     args: &'a Args,
     folder: Option<Folder>,
     boxes: Option<BoxList>,
@@ -24,12 +24,12 @@ pub(crate) struct Results<'a> {
 }
 
 impl<'a> Results<'a> {
-    pub(crate) fn new(args: &'a Args, folder: Option<Folder>, boxes: Option<BoxList>) -> Self {
+    pub(super) fn new(args: &'a Args, folder: Option<Folder>, boxes: Option<BoxList>) -> Self {
         Self { args, folder, boxes, gallery: Gallery::new(), measured: Vec::new() }
     }
 
     /// Prints what is applied.
-    pub(crate) fn settings(&self, model: &Path, settings: &Settings) -> std::io::Result<()> {
+    pub(super) fn settings(&self, model: &Path, settings: &Settings) -> std::io::Result<()> {
         use std::io::Write as _;
         match self.args.json {
             true => writeln!(std::io::stdout(), "{}", json!({ "settings": settings })),
@@ -38,7 +38,7 @@ impl<'a> Results<'a> {
     }
 
     /// The metrics of a photo's targets, where they are asked for.
-    pub(crate) fn measure(
+    pub(super) fn measure(
         &mut self,
         explainer: &mut Explainer,
         explanation: &Explanation,
@@ -57,7 +57,7 @@ impl<'a> Results<'a> {
     }
 
     /// Draws and writes one photo; returns what is to be printed of it.
-    pub(crate) fn write(
+    pub(super) fn write(
         &mut self,
         photo: &Photo,
         explanation: &Explanation,
@@ -75,7 +75,7 @@ impl<'a> Results<'a> {
             let mut written = String::new();
             if let Some(files) = &mut files {
                 let name = files.target(&target.label);
-                let heat = heatmap(&map, args.colours());
+                let heat = heatmap(&map, args.colours);
                 let over = over_photo(&pixels, &heat, target, args.overlay_weight, !args.no_caption)?;
                 let path = files.picture(&format!("{name}_overlay"), &over)?;
                 entry["overlay"] = json!(path.to_string_lossy());
@@ -110,7 +110,7 @@ impl<'a> Results<'a> {
             files.figures(&figures)?;
         }
         if self.folder.is_some() && !args.no_gallery {
-            self.gallery.add(explanation, &pixels, args.colours(), metrics)?;
+            self.gallery.add(explanation, &pixels, args.colours, metrics)?;
         }
         if args.json {
             let mut figures = figures;
@@ -123,7 +123,7 @@ impl<'a> Results<'a> {
     }
 
     /// Writes the gallery and prints means, where there is something to show.
-    pub(crate) fn finish(self, settings: &Settings) -> anyhow::Result<()> {
+    pub(super) fn finish(self, settings: &Settings) -> anyhow::Result<()> {
         use std::io::Write as _;
         let mut out = std::io::stdout();
         if self.measured.len() > 1 {
@@ -138,7 +138,7 @@ impl<'a> Results<'a> {
             }
         }
         if let (Some(folder), false) = (&self.folder, self.gallery.is_empty()) {
-            let page = self.gallery.html(settings, self.args.overlay_weight, self.args.colours())?;
+            let page = self.gallery.html(settings, self.args.overlay_weight, self.args.colours)?;
             let path = folder.write("index.html", page.as_bytes())?;
             match self.args.json {
                 true => writeln!(out, "{}", json!({ "gallery": path.to_string_lossy() }))?,

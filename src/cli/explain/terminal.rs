@@ -3,25 +3,25 @@
 use std::cell::RefCell;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use xai_insert::Interrupt;
-use xai_insert::explain::Watch;
 
-use super::process::interrupt;
+use crate::cli::process::interrupt;
+use crate::explain::Watch;
+use crate::interrupt::Interrupt;
 
 /// Shows a bar where standard error is a terminal, and knows whether Ctrl-C was pressed.
-pub(crate) struct Terminal {
+pub(super) struct Terminal {
     bar: RefCell<Option<ProgressBar>>,
     stopped: Interrupt,
 }
 
 impl Terminal {
     /// Takes over Ctrl-C: the first asks to stop, the second ends the program at once.
-    pub(crate) fn new() -> anyhow::Result<Self> {
+    pub(super) fn new() -> anyhow::Result<Self> {
         Ok(Self { bar: RefCell::new(None), stopped: interrupt()? })
     }
 
     /// Prints something without disturbing the bar.
-    pub(crate) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+    pub(super) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
         match &*self.bar.borrow() {
             Some(bar) => bar.suspend(print),
             None => print(),

@@ -1,5 +1,12 @@
 //! What is to be inserted, and how.
 
+mod values;
+
+#[cfg(feature = "explain")]
+pub(crate) use values::choice;
+pub(crate) use values::{Choice, or_auto};
+pub use values::{anchors, byte_size, count, method, saliency_size, task};
+
 use crate::analysis::Labels;
 use crate::error::{Error, Result};
 use crate::forward::{Kernel, Strategy};
@@ -84,6 +91,9 @@ impl Options {
     /// # Errors
     /// [`Error::Usage`] where options contradict each other.
     pub(crate) fn check(&self) -> Result<()> {
+        if self.output_name.is_empty() {
+            return Err(Error::usage(message![Setting::OutputName, " must not be empty"]));
+        }
         if !self.scaling && self.saliency_type == SaliencyType::U8 {
             return Err(Error::usage(message![
                 "scores that are not scaled do not fit into u8: use ",

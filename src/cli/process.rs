@@ -3,37 +3,19 @@
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 
+use super::words::flag;
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::options::{Choice, or_auto};
 use anyhow::Context as _;
 use clap::Parser;
-use xai_insert::{Error, Interrupt, Setting};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 /// What the shell reports of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
-/// A setting as the command line calls it.
-pub(crate) fn flag(setting: Setting, value: Option<&str>) -> String {
-    let name = match setting {
-        Setting::Scaling => return "--no-scaling".to_owned(),
-        Setting::ClassToken => return "--no-class-token".to_owned(),
-        Setting::ListTargets => return "xai-insert --list-targets".to_owned(),
-        Setting::Anchors => "num-anchors".to_owned(),
-        Setting::Classes => "targets".to_owned(),
-        Setting::Kernel => "mask".to_owned(),
-        Setting::Library => "openvino-lib".to_owned(),
-        Setting::InputSize => "input-size".to_owned(),
-        Setting::Shapes => "shape".to_owned(),
-        Setting::Strategy => "lowering".to_owned(),
-        Setting::TargetLayers => "target-layer".to_owned(),
-        other => other.name().replace('_', "-"),
-    };
-    match value {
-        Some(value) => format!("--{name} {value}"),
-        None => format!("--{name}"),
-    }
-}
-
 /// An error with all of its causes, in the words of the command line.
-pub(crate) fn said(error: &anyhow::Error) -> String {
+pub(super) fn said(error: &anyhow::Error) -> String {
     let causes = error.chain().map(|cause| match cause.downcast_ref::<Error>() {
         Some(error) => error.message().spoken(flag),
         None => cause.to_string(),
@@ -41,8 +23,24 @@ pub(crate) fn said(error: &anyhow::Error) -> String {
     causes.collect::<Vec<_>>().join(": ")
 }
 
+/// A value that may be left open, as `auto`. The other name keeps clap from taking the option for one that has no
+/// default.
+pub(super) type Open<T> = Option<T>;
+
+/// Reads one of several names; help lists them.
+pub(super) fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {
+    let names = T::ALL.iter().map(|value| value.name());
+    PossibleValuesParser::new(names).try_map(|name| T::chosen(&name))
+}
+
+/// The same beside `auto`.
+pub(super) fn choice_or_auto<T: Choice>() -> impl TypedValueParser<Value = Open<T>> {
+    let names = T::ALL.iter().map(|value| value.name());
+    PossibleValuesParser::new(std::iter::once("auto").chain(names)).try_map(|name| or_auto(&name))
+}
+
 /// Reads arguments; where they are none to work with, prints why and returns the exit status.
-pub(crate) fn parsed<A: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<A, u8> {
+pub(super) fn parsed<A: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<A, u8> {
     A::try_parse_from(arguments).map_err(|error| {
         // There is nowhere left to complain where standard error is closed.
         let _ = error.print();
@@ -51,7 +49,7 @@ pub(crate) fn parsed<A: Parser>(arguments: impl IntoIterator<Item = OsString>) -
 }
 
 /// Prints an error; returns the exit status that it calls for.
-pub(crate) fn complain(program: &str, error: &anyhow::Error) -> u8 {
+pub(super) fn complain(program: &str, error: &anyhow::Error) -> u8 {
     if let Some(cause) = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>())
         && cause.kind() == io::ErrorKind::BrokenPipe
         && error.downcast_ref::<Error>().is_none()
@@ -68,7 +66,7 @@ pub(crate) fn complain(program: &str, error: &anyhow::Error) -> u8 {
 }
 
 /// Takes over Ctrl-C, so that nothing stays half done: the first asks to stop, the second ends the program at once.
-pub(crate) fn interrupt() -> anyhow::Result<Interrupt> {
+pub(super) fn interrupt() -> anyhow::Result<Interrupt> {
     let interrupt = Interrupt::default();
     let asked = interrupt.clone();
     ctrlc::set_handler(move || {

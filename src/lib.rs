@@ -38,6 +38,7 @@ mod options;
 mod patch;
 mod place;
 mod plan;
+mod preprocess;
 mod refusal;
 pub mod report;
 pub mod runtime;

@@ -105,4 +105,10 @@ impl Model {
     pub(crate) fn integers(&self, outlet: OutletId) -> Option<Vec<i64>> {
         Constants::new(&self.graph, &self.weights).integers(outlet)
     }
+
+    /// The numbers of a constant, row-major, whatever its type; `None` where there are too many to be anything but
+    /// data.
+    pub(crate) fn numbers(&self, outlet: OutletId) -> Option<Vec<f64>> {
+        Constants::new(&self.graph, &self.weights).numbers(outlet)
+    }
 }

@@ -2,6 +2,7 @@
 
 mod axes;
 mod block;
+mod input;
 mod labels;
 mod regroup;
 mod target;
@@ -9,6 +10,7 @@ mod walk;
 
 pub(crate) use axes::{Atom, Axes, Axis, Role};
 pub(crate) use block::{Block, blocks, normed};
+pub(crate) use input::{IMAGENET_MEAN, InputFacts};
 pub(crate) use labels::Labels;
 pub(crate) use regroup::regroup;
 pub use target::{Candidate, Layout, Target};

@@ -63,7 +63,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
     let folder = args.out.as_deref().map(|out| Folder::new(out, args.overwrite)).transpose()?;
     let mut explainer = Explainer::open(&args.model, &args.options(paths.len() > 1)?)?;
     let mut results = Results::new(args, folder, boxes);
-    results.settings(&args.model, explainer.settings())?;
+    results.settings(&args.model, &explainer.settings().clone().in_words(process::flag))?;
     let alone = explainer.settings().mode == "black-box" || map.is_some() || args.metrics;
     let group = if alone { 1 } else { explainer.group() };
     if !alone {
@@ -104,7 +104,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
         }
     }
     terminal.end();
-    if let Err(error) = results.finish(explainer.settings()) {
+    if let Err(error) = results.finish(&explainer.settings().clone().in_words(process::flag)) {
         status = status.max(complain(&error));
     }
     Ok(status)

@@ -28,7 +28,6 @@ mod names;
 mod open;
 mod output;
 pub mod picture;
-mod preprocess;
 mod scores;
 mod watch;
 
@@ -41,15 +40,16 @@ pub use explainer::{Explainer, Explanation, Prediction, Prepared, Target};
 pub use gallery::Gallery;
 pub use names::{ClassNames, Targets, Wanted};
 pub use output::{Files, Folder, read_map};
-pub use preprocess::{
-    Geometry, ImageInput, Layout, NormSource, Photo, PreprocessOptions, Preprocessing, Preset, Resize,
-    photos, resize_map,
-};
 pub use scores::{Activation, ScoreFunction};
 pub use watch::{Quiet, Watch};
 
+pub use crate::ir::{ImageLayout as Layout, Resize};
+use crate::message::Words;
 use crate::methods::SaliencyType;
 use crate::options::Options;
+pub use crate::preprocess::{
+    Geometry, ImageInput, Origin, Photo, PreprocessOptions, Preprocessing, Preset, photos, resize_map,
+};
 use crate::runtime::RuntimeOptions;
 
 /// Whether the model is looked into.
@@ -178,6 +178,15 @@ pub struct Settings {
     pub runtime: String,
     /// Other things worth knowing.
     pub notes: Vec<String>,
+}
+
+impl Settings {
+    /// With what can be set called by somebody's names.
+    #[must_use]
+    pub fn in_words(mut self, words: Words) -> Self {
+        self.preprocessing = self.preprocessing.in_words(words);
+        self
+    }
 }
 
 impl std::fmt::Display for Settings {

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::ir::RtInfo;
 
 /// Names of a model's classes; empty where they are not known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,13 +30,6 @@ impl ClassNames {
     /// These names, in the order of the classes.
     pub fn new(names: Vec<String>) -> Self {
         Self { names }
-    }
-
-    /// The names in `model_info`, as Model API writes them: between spaces, with underscores for their own.
-    pub fn from_info(info: &RtInfo) -> Self {
-        let text = info.get(&["labels"]).unwrap_or("");
-        let names = text.split_whitespace().map(|name| name.replace('_', " "));
-        Self { names: names.collect() }
     }
 
     /// The names, in the order of the classes.

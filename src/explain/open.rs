@@ -5,18 +5,18 @@ use std::path::Path;
 use super::black_box::{Aim, BoxHead, RiseMasks};
 use super::engine::Engine;
 use super::names::ClassNames;
-use super::preprocess::{ImageInput, Layout, Preprocessing};
 use super::scores::{Activation, ClassHead, ScoreSource, beside_boxes, candidates, in_graph, one_per_box};
 use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings};
-use crate::analysis::Labels;
+use crate::analysis::{InputFacts, Labels};
 use crate::error::{Error, Result};
 use crate::insert::insert;
 use crate::insertion::Outcome;
-use crate::ir::{RtInfo, SECTION};
+use crate::ir::{ModelInfo, section};
 use crate::methods::Method;
 use crate::model::Model;
+use crate::preprocess::{Declared, ImageInput, PreprocessOptions, Preprocessing};
 use crate::report::Report;
-use crate::runtime::{Hint, Network, Runtime, Source};
+use crate::runtime::{Hint, Network, Port, Runtime, Source};
 use crate::tasks::Logits;
 
 /// Where a model's answer is.
@@ -86,10 +86,10 @@ pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
     };
     let model = ir.as_ref().ok();
     let Opened { mut network, white, explains, mut notes } = opened;
-    let info = model.and_then(|model| model.document().rt_info().child("model_info"));
-    let layout = options.preprocess.layout.or_else(|| info?.get(&["layout"]).and_then(Layout::named));
-    let input = ImageInput::settle(&mut network, layout, options.preprocess.size)?;
-    let preprocessing = Preprocessing::settle(&options.preprocess, info, &input)?;
+    let info = model.map(|model| ModelInfo::read(model.document().rt_info())).unwrap_or_default();
+    let facts = model.map(facts).unwrap_or_default();
+    let input = image_input(&mut network, &options.preprocess, &facts, &info)?;
+    let preprocessing = Preprocessing::settle(&options.preprocess, &facts, &info, &input)?;
     let mut head = match &options.score_function {
         Some(function) => {
             let names = network.outputs().iter().map(|port| port.name.clone()).collect();
@@ -137,7 +137,10 @@ pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
         }
         (None, _) => Way::BlackBox(options.black_box.unwrap_or(BlackBox::Aise)),
     };
-    let names = class_names(info, options)?;
+    let names = match &options.labels {
+        Some(path) => ClassNames::read(path)?,
+        None => ClassNames::new(info.labels),
+    };
     let classes = match &head {
         Head::Classes(head) => head.classes,
         _ => None,
@@ -242,7 +245,7 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
             }
             Ok(Outcome::AlreadyThere { output }) => {
                 let network = runtime.read(from_file())?;
-                let record = model.document().rt_info().child(SECTION);
+                let record = section(model.document().rt_info());
                 let record = |name| record.and_then(|record| record.get(&[name]));
                 let method = match record("method") {
                     Some(name) => Method::named(name)
@@ -292,6 +295,33 @@ fn open_other(runtime: &mut Runtime, path: &Path, why: &Error, options: &Explain
         Mode::Auto => notes.push(format!("black-box mode: {why}")),
     }
     Ok(Opened { network, white, explains: None, notes })
+}
+
+/// What the graph says of its only input.
+fn facts(model: &Model) -> InputFacts {
+    let mut inputs = model.graph().parameters();
+    match (inputs.next(), inputs.next()) {
+        (Some((id, _)), None) => InputFacts::of(model, id),
+        _ => InputFacts::default(),
+    }
+}
+
+/// The model's image input, with the extents fixed that the model leaves open.
+fn image_input(
+    network: &mut Network,
+    options: &PreprocessOptions,
+    facts: &InputFacts,
+    info: &ModelInfo,
+) -> Result<ImageInput> {
+    let shown = network.inputs().iter().map(Port::to_string).collect::<Vec<_>>().join(", ");
+    let nothing = Declared { element: None, dims: None, shown: &shown };
+    let [port] = network.inputs() else { return Err(nothing.no_image("it has several inputs or none")) };
+    let declared = Declared { element: port.element, dims: port.shape.as_deref(), shown: &shown };
+    let input = ImageInput::settle(declared, (options.layout, options.size), facts, info)?;
+    if port.shape.as_ref().is_none_or(|dims| dims.contains(&None)) {
+        network.reshape(0, &input.shape())?;
+    }
+    Ok(input)
 }
 
 fn outputs(network: &Network) -> String {
@@ -392,13 +422,6 @@ fn by_likelihood(model: &Model, wanted: Option<&str>) -> Result<Vec<usize>> {
     let graph = model.graph();
     let place = |logits: &Logits| graph.outputs().position(|output| output.name() == logits.output);
     Ok(found.iter().filter_map(place).collect())
-}
-
-fn class_names(info: Option<&RtInfo>, options: &ExplainOptions) -> Result<ClassNames> {
-    match &options.labels {
-        Some(path) => ClassNames::read(path),
-        None => Ok(info.map(ClassNames::from_info).unwrap_or_default()),
-    }
 }
 
 #[cfg(test)]

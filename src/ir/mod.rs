@@ -9,6 +9,8 @@
 mod document;
 mod element;
 mod files;
+mod layout;
+mod model_info;
 mod parse;
 mod record;
 mod rt_info;
@@ -19,6 +21,8 @@ mod weights;
 pub use document::{Document, EdgeElement, LayerElement, PortElement};
 pub use element::ElementType;
 pub use files::{Destination, PendingFile};
+pub use layout::ImageLayout;
+pub use model_info::{Entry, ModelInfo, Resize};
 pub use record::Classes;
 pub(crate) use record::{Record, SECTION, key, section};
 pub use rt_info::RtInfo;

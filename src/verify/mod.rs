@@ -34,10 +34,12 @@ pub use shapes::ShapeOverride;
 pub use structure::StructureFigures;
 
 use crate::Model;
+use crate::analysis::InputFacts;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::interrupt::Interrupt;
-use crate::ir::{Document, key};
+use crate::ir::{Document, ModelInfo, key};
+use crate::preprocess::{Photo, Preprocessing};
 use crate::runtime::{Runtime, RuntimeError, RuntimeOptions, Session, Tensor};
 use record::{Definition, Record};
 use reference::Reference;
@@ -102,14 +104,17 @@ pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<
     let record = Record::read(&new)?;
     report.record = Some(describe(&record));
     let definition = record.definition(old.graph());
-    let inputs = shapes::settle(old.graph(), &options.shapes)?;
+    let info = ModelInfo::read(old.document().rt_info());
+    let facts: Vec<_> = old.graph().parameters().map(|(id, _)| InputFacts::of(&old, id)).collect();
+    let inputs = shapes::settle(old.graph(), &facts, &info, &options.shapes)?;
     report.structure = structure::check((old.document(), old.weights().path()), (&new, &weights))?;
-    let samples = samples(&old, &inputs, options)?;
+    let (samples, preprocessing) = samples(&old, &inputs, &info, options)?;
     report.cost = options.bench.then(|| Check::not_checked("the models were not run"));
     match Runtime::load(&options.runtime) {
         Ok(mut runtime) => {
             runtime.heed(&options.interrupt);
-            report.inputs = inputs.iter().map(|input| describe_input(input, options)).collect();
+            let inputs = inputs.iter().zip(preprocessing);
+            report.inputs = inputs.map(|(input, how)| describe_input(input, how)).collect();
             report.samples = samples.len();
             let pair = Pair { old: &old, new: &new, new_weights: &weights, definition: &definition };
             pair.run(runtime, &samples, options, &mut report)?;
@@ -160,11 +165,11 @@ fn describe(record: &Record<'_>) -> RecordReport {
     }
 }
 
-fn describe_input(input: &Input, options: &VerifyOptions) -> InputReport {
-    let content = match (&options.image, input.image) {
-        (Some(_), Some(_)) => "image",
+fn describe_input(input: &Input, preprocessing: Option<Preprocessing>) -> InputReport {
+    let content = match (&preprocessing, input.image) {
+        (Some(_), _) => "image",
         (None, Some(_)) => "random image",
-        (_, None) => "random",
+        (None, None) => "random",
     };
     InputReport {
         name: input.name.clone(),
@@ -172,6 +177,7 @@ fn describe_input(input: &Input, options: &VerifyOptions) -> InputReport {
         declared: input.declared.clone(),
         shape: input.shape.clone(),
         content,
+        preprocessing,
     }
 }
 
@@ -183,24 +189,30 @@ fn not_run(report: &mut Report, error: &RuntimeError) {
     report.cost = report.cost.take().map(|_| Check::not_checked("there is no runtime"));
 }
 
-fn samples(old: &Model, inputs: &[Input], options: &VerifyOptions) -> Result<Vec<Vec<Tensor>>> {
+/// Sets of tensors for all inputs, and what was done to the image for each input that takes it.
+type Fed = (Vec<Vec<Tensor>>, Vec<Option<Preprocessing>>);
+
+/// What the models are run on.
+fn samples(old: &Model, inputs: &[Input], info: &ModelInfo, options: &VerifyOptions) -> Result<Fed> {
     let mut random = Samples::new(options.seed);
     let Some(image) = &options.image else {
         let one = |_| match options.interrupt.is_set() {
             true => Err(Error::Interrupted),
             false => inputs.iter().map(|input| random.next(input)).collect(),
         };
-        return (0..options.samples.max(1)).map(one).collect();
+        let sets: Result<_> = (0..options.samples.max(1)).map(one).collect();
+        return Ok((sets?, vec![None; inputs.len()]));
     };
     if inputs.iter().all(|input| input.image.is_none()) {
         return Err(Error::usage(format!("no input of {} takes an image", old.document().path().display())));
     }
-    let info = old.document().rt_info().child("model_info");
+    let photo = Photo::read(image)?;
     let fill = |input: &Input| match input.image {
-        Some(_) => samples::from_file(input, image, info),
-        None => random.next(input),
+        Some(_) => samples::from_photo(input, &photo, info).map(|(tensor, how)| (tensor, Some(how))),
+        None => Ok((random.next(input)?, None)),
     };
-    Ok(vec![inputs.iter().map(fill).collect::<Result<_>>()?])
+    let (set, how) = inputs.iter().map(fill).collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    Ok((vec![set], how))
 }
 
 /// Both models, ready to be run.

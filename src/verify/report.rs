@@ -9,6 +9,7 @@ use super::compare::MapFigures;
 use super::cost::CostFigures;
 use super::outputs::OutputFigures;
 use super::structure::StructureFigures;
+use crate::preprocess::Preprocessing;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -63,7 +64,7 @@ impl<T> Check<T> {
 }
 
 /// An input as it was fed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct InputReport {
     /// Layer name.
     pub name: String,
@@ -75,6 +76,9 @@ pub struct InputReport {
     pub shape: Vec<usize>,
     /// What was fed: `image` (the file), `random image` or `random`.
     pub content: &'static str,
+    /// What was done to the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preprocessing: Option<Preprocessing>,
 }
 
 /// The runtime that was used.
@@ -210,6 +214,9 @@ impl fmt::Display for Report {
                 write!(f, " chosen for [{}]", input.declared)?;
             }
             writeln!(f, ", {}", input.content)?;
+            if let Some(preprocessing) = &input.preprocessing {
+                writeln!(f, "preprocess  {preprocessing}")?;
+            }
         }
         line(f, "structure", &self.structure)?;
         line(f, "outputs", &self.outputs)?;

@@ -3,44 +3,9 @@
 use image::imageops::FilterType;
 use image::{DynamicImage, GenericImage as _, Rgba};
 use ndarray::Array2;
-use serde::Serialize;
 
 use crate::error::{Error, Result};
-
-/// How a photo gets the size of the input, by the names of Model API's `resize_type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Resize {
-    /// Stretched to the input's size.
-    #[default]
-    Standard,
-    /// As large as fits with its aspect ratio kept, at the top left; the rest is padding.
-    FitToWindow,
-    /// The same in the middle, with padding on both sides.
-    FitToWindowLetterbox,
-    /// The largest part from the middle that has the input's aspect ratio.
-    Crop,
-}
-
-impl Resize {
-    /// All, in the order of their documentation.
-    pub const ALL: [Self; 4] = [Self::Standard, Self::FitToWindow, Self::FitToWindowLetterbox, Self::Crop];
-
-    /// The name in `model_info` and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-            Self::FitToWindow => "fit_to_window",
-            Self::FitToWindowLetterbox => "fit_to_window_letterbox",
-            Self::Crop => "crop",
-        }
-    }
-
-    /// The mode of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.name() == name)
-    }
-}
+use crate::ir::Resize;
 
 /// Where the photo lies in the input: `input = photo * scale + offset`, x before y, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]

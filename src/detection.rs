@@ -1,13 +1,13 @@
 //! Detectors: class maps of the heads that are found or named.
 
-use crate::analysis::{ChannelMap, Decision, DetectorHeads, Labels, Reason, Refusal, named};
+use crate::analysis::{ChannelMap, Decision, DetectorHeads, Labels, Reason, Refusal, named, unknown_output};
 use crate::error::{Error, Result};
-use crate::graph::{Finished, Patch};
 use crate::insert::{FEATURE_VECTOR, Insertion, Options, Outcome, check_classes};
 use crate::ir::Dim;
 use crate::message::{Message, Setting, message};
 use crate::methods::{ClassMaps, Method, class_maps, feature_vector_of_heads};
 use crate::model::Model;
+use crate::patch::{Finished, Patch};
 use crate::report::{AddedReport, HeadReport, LoweringReport, OutputReport, Report, TensorReport};
 
 /// Adds the maps of a detector's classes to a model, in memory.
@@ -58,8 +58,10 @@ pub(crate) fn insert<'m>(
 /// The heads that are named, or those that are found.
 pub(crate) fn heads(model: &Model, options: &Options, labels: &Labels) -> Result<DetectorHeads> {
     let title = Method::ClassProbabilityMap.title();
-    if let Some(wanted) = &options.output {
-        known_output(model, wanted)?;
+    if let Some(wanted) = &options.output
+        && model.graph().output(wanted).is_none()
+    {
+        return Err(unknown_output(model.graph(), wanted));
     }
     let found = DetectorHeads::find(model, labels, options.output.as_deref());
     if options.target_layers.is_empty() {
@@ -79,20 +81,6 @@ pub(crate) fn heads(model: &Model, options: &Options, labels: &Labels) -> Result
 
 fn refusal(wanted: &str, reasons: Vec<(String, Reason)>) -> Error {
     Error::Refused(Box::new(Refusal { wanted: wanted.to_owned(), reasons }))
-}
-
-fn known_output(model: &Model, wanted: &str) -> Result<()> {
-    let graph = model.graph();
-    let mut names = Vec::new();
-    for (result, outlet) in graph.results() {
-        let layer = &graph.node(outlet.node).name;
-        let own = graph.output_names(result, outlet);
-        if layer == wanted || own.iter().any(|name| name == wanted) {
-            return Ok(());
-        }
-        names.push(own.first().unwrap_or(layer).as_str());
-    }
-    Err(Error::usage(format!("no output '{wanted}'; the model has '{}'", names.join("', '"))))
 }
 
 fn report(

@@ -4,12 +4,13 @@ use crate::analysis::{Candidate, Decision, Evidence, Labels, Logits, Reason, Ref
 use crate::choice::{Choice, choices};
 use crate::detection;
 use crate::error::{Error, Result};
-use crate::graph::{Dump, Finished, Patch, Size};
+use crate::graph::Size;
 use crate::ir::{Destination, Dim, PendingFile, Splice, marker};
 use crate::message::{Message, Setting, message};
 use crate::methods::{Branch, Encoding, Method, SaliencyType, Wish, build, feature_vector};
 use crate::model::Model;
 use crate::mosaic::{Classes, Kernel, Strategy, sink};
+use crate::patch::{Dump, Finished, Patch};
 use crate::report::{
     AddedReport, HeadReport, LoweringReport, MaskReport, OutputReport, Report, TargetReport, TensorReport,
 };

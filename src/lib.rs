@@ -34,6 +34,7 @@ pub mod methods;
 mod model;
 pub mod mosaic;
 pub mod ops;
+mod patch;
 mod place;
 mod preprocess;
 mod refusal;

@@ -126,7 +126,7 @@ impl ChannelReport {
     fn new(graph: &Graph, map: &ChannelMap) -> Self {
         Self {
             layer: graph.label(map.outlet),
-            op: graph.node(map.outlet.node).op.kind.clone(),
+            op: graph.node(map.outlet.node).op.type_name().to_owned(),
             tensor: TensorReport::new(graph.fact(map.outlet)),
             layout: map.to_string(),
             anchors: map.anchors,

@@ -167,7 +167,7 @@ fn options_that_contradict_each_other() {
             "for classification",
             Options { method: Some(Method::ReciproCam), task: Some(Task::Detection), ..Options::default() },
         ),
-        ("det_ssd", "goes with --target-layer", Options { anchors: Some(vec![3]), ..Options::default() }),
+        ("det_ssd", "goes with `target_layers`", Options { anchors: Some(vec![3]), ..Options::default() }),
         (
             "det_ssd",
             "1 entries for 2",
@@ -195,7 +195,7 @@ fn options_that_contradict_each_other() {
         ),
         (
             "cnn_static",
-            "--num-anchors is for detectors",
+            "`anchors` is for detectors",
             Options { task: Some(Task::Classification), anchors: Some(vec![1]), ..Options::default() },
         ),
     ];

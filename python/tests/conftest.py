@@ -48,6 +48,30 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+def onnx_model(path: Path) -> Path:
+    """Writes a classifier of images `[1,3,17,25]` with a linear head as an ONNX file."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    kernel = noise(4, 3, 3, 3)
+    classifier = noise(4, 5)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "kernel"], ["map"], strides=[2, 2]),
+            helper.make_node("Relu", ["map"], ["active"]),
+            helper.make_node("GlobalAveragePool", ["active"], ["mean"]),
+            helper.make_node("Flatten", ["mean"], ["vector"]),
+            helper.make_node("MatMul", ["vector", "classifier"], ["scores"]),
+        ],
+        "classifier",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 17, 25])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 5])],
+        [onnx.numpy_helper.from_array(kernel, "kernel"), onnx.numpy_helper.from_array(classifier, "classifier")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
 def same_tables(one, other) -> bool:
     """Whether two tables of datasets agree; the runtime may sum in another order each time that it compiles."""
     first, second = one.to_pylist(), other.to_pylist()

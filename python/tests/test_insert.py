@@ -10,7 +10,7 @@ import numpy as np
 import openvino as ov
 import pytest
 import xai_insert
-from conftest import MOBILENET, command, noise, run, small
+from conftest import MOBILENET, command, noise, onnx_model, run, small
 
 
 @pytest.fixture
@@ -141,26 +141,7 @@ def test_weights_elsewhere(tmp_path):
 
 
 def test_an_onnx_model_is_converted(tmp_path):
-    import onnx
-    from onnx import TensorProto, helper
-
-    kernel = noise(4, 3, 3, 3)
-    classifier = noise(4, 5)
-    graph = helper.make_graph(
-        [
-            helper.make_node("Conv", ["image", "kernel"], ["map"], strides=[2, 2]),
-            helper.make_node("Relu", ["map"], ["active"]),
-            helper.make_node("GlobalAveragePool", ["active"], ["mean"]),
-            helper.make_node("Flatten", ["mean"], ["vector"]),
-            helper.make_node("MatMul", ["vector", "classifier"], ["scores"]),
-        ],
-        "classifier",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 17, 25])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 5])],
-        [onnx.numpy_helper.from_array(kernel, "kernel"), onnx.numpy_helper.from_array(classifier, "classifier")],
-    )
-    path = tmp_path / "model.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    path = onnx_model(tmp_path / "model.onnx")
     explained = xai_insert.insert_xai(path, embed_scaling=False)
     maps = run(explained, noise(1, 3, 17, 25))["saliency_map"]
     assert maps.shape == (1, 5, 8, 12)

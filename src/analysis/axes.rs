@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::graph::{OutletId, Size};
 use crate::ir::Dim;
-use crate::ops::Pick;
+use crate::ops::Selection;
 
 /// What an atom runs over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -106,7 +106,7 @@ impl Axis {
     }
 
     /// The part of an axis that a pick takes; `dim` is its extent.
-    pub(super) fn part(&self, pick: &Pick, dim: Dim) -> Self {
+    pub(super) fn part(&self, pick: &Selection, dim: Dim) -> Self {
         if pick.step == 1 && pick.to_end && pick.start.is_some_and(|start| start <= self.prefix) {
             return Axis { prefix: self.prefix - pick.start.unwrap_or(0), atoms: self.atoms.clone() };
         }

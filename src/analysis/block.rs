@@ -7,7 +7,7 @@
 use super::{Labels, Logits, Role};
 use crate::graph::{Flow, Graph, NodeId, OutletId};
 use crate::model::Model;
-use crate::ops::{Action, action};
+use crate::ops::{Action, Activation, Passage};
 
 /// An attention block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl<'a> Search<'a> {
     /// The values of an attention, where a node is one.
     fn values(&self, id: NodeId) -> Option<OutletId> {
         let node = self.graph().node(id);
-        match action(self.model, node) {
+        match self.model.action(id) {
             Action::Attention => node.inputs.get(2).copied(),
             Action::MatMul { transpose_a, transpose_b } => {
                 let [a, b] = node.inputs[..] else { return None };
@@ -107,9 +107,9 @@ impl<'a> Search<'a> {
                         && self.positional(values, self.graph().fact(values).rank().checked_sub(axis))
                         && self.softmax(weights)
                 };
-                if is(a, b, if transpose_b { 1 } else { 2 }) {
+                if is(a, b, if *transpose_b { 1 } else { 2 }) {
                     Some(b)
-                } else if is(b, a, if transpose_a { 2 } else { 1 }) {
+                } else if is(b, a, if *transpose_a { 2 } else { 1 }) {
                     Some(a)
                 } else {
                     None
@@ -127,8 +127,7 @@ impl<'a> Search<'a> {
     /// Whether a Softmax made a value, perhaps scaled, rearranged or mixed over heads since.
     fn softmax(&self, mut at: OutletId) -> bool {
         for _ in 0..MAX_STEPS {
-            let node = self.graph().node(at.node);
-            if matches!(node.op.kind.as_str(), "SoftMax" | "Softmax") {
+            if self.model.passage(at.node) == Passage::Activation(Activation::Softmax) {
                 return true;
             }
             let [only] = self.data(at.node)[..] else { return false };
@@ -141,7 +140,7 @@ impl<'a> Search<'a> {
     fn projected(&self, mut at: OutletId) -> Option<OutletId> {
         for _ in 0..MAX_STEPS {
             let data = self.data(at.node);
-            match (action(self.model, self.graph().node(at.node)), &data[..]) {
+            match (self.model.action(at.node), &data[..]) {
                 (Action::MatMul { .. } | Action::Window(_), [only]) => return Some(*only),
                 (Action::Within { .. }, _) => return Some(at),
                 (_, [only]) => at = *only,
@@ -185,13 +184,13 @@ impl<'a> Search<'a> {
                 .filter(|user| self.flow.on_path(**user) && graph.node(**user).inputs.contains(&at));
             for &user in readers {
                 let joins = after[user.index()];
-                match action(self.model, graph.node(user)) {
+                match self.model.action(user) {
                     Action::Elementwise(_) if joins => return true,
                     Action::Elementwise(_) if self.data(user).len() > 1 => {}
                     Action::Elementwise(_)
                     | Action::Transpose { .. }
                     | Action::Reshape
-                    | Action::Pick(_)
+                    | Action::Select(_)
                     | Action::Concat { .. }
                         if !joins && steps < MAX_STEPS =>
                     {
@@ -234,7 +233,7 @@ impl<'a> Search<'a> {
     /// mixes channels, as one operation of every norm does.
     fn norm_like(&self, id: NodeId) -> Option<bool> {
         let node = self.graph().node(id);
-        match action(self.model, node) {
+        match self.model.action(id) {
             Action::Elementwise(_) | Action::Pointwise(_) | Action::Transpose { .. } | Action::Reshape => {
                 Some(false)
             }
@@ -244,7 +243,7 @@ impl<'a> Search<'a> {
                     let axis = &labels.0[*axis];
                     !axis.positional() && !axis.has(Role::Batch)
                 };
-                (axes.iter().all(channels) && !node.op.kind.to_lowercase().contains("softmax"))
+                (axes.iter().all(channels) && !matches!(self.model.passage(id), Passage::Activation(_)))
                     .then_some(true)
             }
             _ => None,

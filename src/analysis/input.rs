@@ -6,7 +6,7 @@
 //! conversions, resizing and transpositions, arithmetic with one constant or one for each channel, and reversals of
 //! the channels.
 
-use crate::graph::{Node, NodeId, OutletId};
+use crate::graph::{Node, NodeId, OpKind, OutletId};
 use crate::ir::{ImageLayout, resolve_axis};
 use crate::model::Model;
 
@@ -85,7 +85,7 @@ impl Walk<'_> {
     /// Goes one operation on; `None` where the network proper begins.
     fn step(&mut self) -> Option<()> {
         let graph = self.model.graph();
-        let users = graph.users(self.at.node).iter().filter(|id| graph.node(**id).op.kind != "ShapeOf");
+        let users = graph.users(self.at.node).iter().filter(|id| graph.node(**id).op.kind != OpKind::ShapeOf);
         let mut users: Vec<NodeId> = users.copied().collect();
         users.dedup();
         let [id] = users[..] else { return None };
@@ -94,29 +94,31 @@ impl Walk<'_> {
         let (Some((place, _)), None) = (places.next(), places.next()) else { return None };
         let layer = self.model.document().layers().get(id.index())?;
         self.marked |= layer.preprocessing;
-        match (node.op.kind.as_str(), place) {
-            ("Convert" | "Interpolate" | "FakeQuantize", 0) => {}
-            ("Transpose", 0) => {
+        match (&node.op.kind, place) {
+            (OpKind::Convert | OpKind::Interpolate | OpKind::FakeQuantize, 0) => {}
+            (OpKind::Transpose, 0) => {
                 let order = self.model.integers(*node.inputs.get(1)?)?;
                 let axis = |axis: &i64| self.axes.get(usize::try_from(*axis).ok()?).copied();
                 self.axes = order.iter().map(axis).collect::<Option<_>>()?;
             }
-            ("Add" | "Multiply", 0 | 1) | ("Subtract" | "Divide", 0) => self.compute(node, 1 - place)?,
-            ("Gather", 0) => {
-                let axis = self.model.scalar(*node.inputs.get(2)?)?;
+            (OpKind::Add | OpKind::Multiply, 0 | 1) | (OpKind::Subtract | OpKind::Divide, 0) => {
+                self.compute(node, 1 - place)?
+            }
+            (OpKind::Gather, 0) => {
+                let [axis] = self.model.integers(*node.inputs.get(2)?)?[..] else { return None };
                 let order = self.model.integers(*node.inputs.get(1)?)?;
                 if order != [2, 1, 0] {
                     return None;
                 }
                 self.reverse(axis)?;
             }
-            ("Split", 0) => {
-                let axis = self.model.scalar(*node.inputs.get(1)?)?;
+            (OpKind::Split, 0) => {
+                let [axis] = self.model.integers(*node.inputs.get(1)?)?[..] else { return None };
                 self.at = self.joined_reversed(id)?;
                 return self.reverse(axis);
             }
             _ => {
-                if node.op.is_convolution() && place == 0 {
+                if node.op.kind.is_convolution() && place == 0 {
                     self.convolved = match self.axes[..] {
                         [0, 1, 2, 3] => Some(ImageLayout::Nchw),
                         [0, 3, 1, 2] => Some(ImageLayout::Nhwc),
@@ -154,10 +156,10 @@ impl Walk<'_> {
             return None;
         }
         for ((gain, offset), value) in self.gain.iter_mut().zip(&mut self.offset).zip(values) {
-            match node.op.kind.as_str() {
-                "Add" => *offset += value,
-                "Subtract" => *offset -= value,
-                "Multiply" => (*gain, *offset) = (*gain * value, *offset * value),
+            match node.op.kind {
+                OpKind::Add => *offset += value,
+                OpKind::Subtract => *offset -= value,
+                OpKind::Multiply => (*gain, *offset) = (*gain * value, *offset * value),
                 _ => (*gain, *offset) = (*gain / value, *offset / value),
             }
         }
@@ -166,9 +168,8 @@ impl Walk<'_> {
     }
 
     /// Reverses channels along an axis.
-    fn reverse(&mut self, axis: f64) -> Option<()> {
-        #[allow(clippy::cast_possible_truncation)]
-        let axis = *self.axes.get(resolve_axis(axis as i64, self.axes.len())?)?;
+    fn reverse(&mut self, axis: i64) -> Option<()> {
+        let axis = *self.axes.get(resolve_axis(axis, self.axes.len())?)?;
         if *self.channels.get_or_insert(axis) != axis {
             return None;
         }
@@ -188,7 +189,7 @@ impl Walk<'_> {
         let axis = resolve_axis(self.model.integers(*parts.inputs.get(1)?)?.first().copied()?, rank)?;
         let same = resolve_axis(join.op.integer("axis")?, rank)? == axis;
         let only = rest.iter().all(|user| user == first) && parts.outputs.len() == 3;
-        (join.op.kind == "Concat" && join.inputs == reversed && same && only)
+        (join.op.kind == OpKind::Concat && join.inputs == reversed && same && only)
             .then(|| OutletId::new(*first, 0))
     }
 

@@ -2,10 +2,10 @@
 
 use super::axes::{Atom, Axes, Axis, Role};
 use super::regroup::regroup;
-use crate::graph::{Graph, Node, NodeId, OutletId};
+use crate::graph::{Graph, Node, NodeId, OpKind, OutletId};
 use crate::ir::{Dim, resolve_axis};
 use crate::model::Model;
-use crate::ops::{Action, Extent, Pick, WindowKind, action};
+use crate::ops::{Action, Extent, Selection, WindowKind};
 
 /// Labels of every outlet of a model, where known.
 #[derive(Debug, Clone)]
@@ -18,9 +18,9 @@ impl Labels {
         let mut labels = Self(graph.nodes().map(|(_, node)| vec![None; node.outputs.len()]).collect());
         for &id in graph.order() {
             let node = graph.node(id);
-            let action = action(model, node);
+            let action = model.action(id);
             for slot in 0..node.outputs.len() {
-                let axes = labels.infer(model, id, &action, slot);
+                let axes = labels.infer(model, id, action, slot);
                 labels.0[id.0][slot] = axes.filter(|axes| axes.0.len() == node.outputs[slot].fact.rank());
             }
         }
@@ -36,7 +36,7 @@ impl Labels {
         let graph = model.graph();
         let node = graph.node(id);
         let out = &node.outputs[slot].fact.shape;
-        if node.op.kind == "Parameter" {
+        if node.op.kind == OpKind::Parameter {
             return parameter(OutletId::new(id, slot), out);
         }
         let first = *node.inputs.first()?;
@@ -93,7 +93,7 @@ impl Labels {
                 let input = self.get(first)?;
                 inserted_or_removed(model, node, input, out.len()).or_else(|| regroup(input, out))
             }
-            Action::Pick(parts) => self.pick(first, parts.get(slot)?, out),
+            Action::Select(parts) => self.pick(first, parts.get(slot)?, out),
             Action::Unfold { axis, dilation, stride } => {
                 let mut axes = self.get(first)?.0.clone();
                 let (inner, outer) =
@@ -223,7 +223,7 @@ impl Labels {
         Some(axes.collect())
     }
 
-    fn pick(&self, input: OutletId, picks: &[Pick], out: &[Dim]) -> Option<Axes> {
+    fn pick(&self, input: OutletId, picks: &[Selection], out: &[Dim]) -> Option<Axes> {
         let mut axes: Vec<Option<Axis>> = self.get(input)?.0.iter().cloned().map(Some).collect();
         // Extents of the output, at the places of the input's axes.
         let mut extents = out.iter().copied();
@@ -297,9 +297,9 @@ fn parameter(outlet: OutletId, shape: &[Dim]) -> Option<Axes> {
 /// Labels after an Unsqueeze or Squeeze whose axes are known. With a batch of 1 a mere comparison of
 /// extents could not tell the batch from a new axis beside it.
 fn inserted_or_removed(model: &Model, node: &Node, input: &Axes, rank: usize) -> Option<Axes> {
-    let unsqueeze = match node.op.kind.as_str() {
-        "Unsqueeze" => true,
-        "Squeeze" => false,
+    let unsqueeze = match &node.op.kind {
+        OpKind::Unsqueeze => true,
+        OpKind::Squeeze => false,
         _ => return None,
     };
     let listed = model.integers(*node.inputs.get(1)?)?;

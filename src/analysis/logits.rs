@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Labels, Reason};
+use super::{Labels, Reason, walk};
 use crate::error::{Error, Result};
-use crate::graph::{Flow, NodeId, OutletId};
+use crate::graph::{Flow, Graph, NodeId, OutletId, Output};
 use crate::ir::Dim;
 use crate::model::Model;
-use crate::ops::{Action, WindowKind, Zero, action};
+use crate::ops::{Action, Passage, WindowKind, Zero};
 
 /// The class scores that a saliency map explains, before any Softmax or Sigmoid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,36 +44,28 @@ impl Logits {
         wanted: Option<&str>,
     ) -> Result<(Vec<Logits>, Vec<Dismissed>)> {
         let graph = model.graph();
-        let (mut found, mut reasons, mut names) = (Vec::new(), Vec::new(), Vec::new());
-        for (result, outlet) in graph.results() {
-            let name = output_name(model, result, outlet);
-            let node = graph.node(outlet.node);
-            let tensor = graph.output_names(result, outlet);
-            let is = |wanted: &str| {
-                tensor.iter().any(|name| name == wanted)
-                    || node.name == wanted
-                    || graph.node(result).name == wanted
-            };
-            if wanted.is_some_and(|wanted| !is(wanted)) {
-                names.push(name);
-                continue;
-            }
-            match before_activation(model, labels, outlet, name.clone()) {
+        let outputs: Vec<Output<'_>> = match wanted {
+            Some(wanted) => vec![graph.output(wanted).ok_or_else(|| unknown_output(graph, wanted))?],
+            None => graph.outputs().collect(),
+        };
+        let (mut found, mut reasons) = (Vec::new(), Vec::new());
+        for output in outputs {
+            match before_activation(model, labels, output) {
                 Ok(logits) => found.push(logits),
-                Err(reason) => reasons.push((format!("output '{name}'"), reason)),
+                Err(reason) => reasons.push((format!("output '{}'", output.name()), reason)),
             }
         }
         if found.is_empty() && reasons.is_empty() {
-            match wanted {
-                Some(wanted) => {
-                    let names = names.join("', '");
-                    return Err(Error::usage(format!("no output '{wanted}'; the model has '{names}'")));
-                }
-                None => reasons.push(("the model".to_owned(), Reason::NoOutput)),
-            }
+            reasons.push(("the model".to_owned(), Reason::NoOutput));
         }
         Ok((by_likelihood(model, found), reasons))
     }
+}
+
+/// The error for an output that is not there.
+pub(crate) fn unknown_output(graph: &Graph, wanted: &str) -> Error {
+    let names: Vec<&str> = graph.outputs().map(|output| output.name()).collect();
+    Error::usage(format!("no output '{wanted}'; the model has '{}'", names.join("', '")))
 }
 
 /// Sorts logits by how surely they are class scores: those with an activation first, then what a
@@ -104,7 +96,7 @@ fn is_product(model: &Model, flow: &Flow, outlet: OutletId) -> bool {
         let node = model.node(outlet.node);
         let data: Vec<OutletId> =
             node.inputs.iter().copied().filter(|input| flow.on_path(input.node)).collect();
-        match (action(model, node), &data[..]) {
+        match (model.action(outlet.node), &data[..]) {
             (Action::MatMul { .. }, _) => {}
             (Action::Window(window), _) if !matches!(window.kind, WindowKind::Pool(_)) => {}
             // Sums of several products; any other combination must be with constants.
@@ -124,32 +116,19 @@ fn is_product(model: &Model, flow: &Flow, outlet: OutletId) -> bool {
     true
 }
 
-/// Name of a model output: its own first name, or that of the layer that makes it.
-fn output_name(model: &Model, result: NodeId, outlet: OutletId) -> String {
-    let names = model.graph().output_names(result, outlet);
-    names.first().unwrap_or(&model.graph().node(outlet.node).name).clone()
-}
-
 fn before_activation(
     model: &Model,
     labels: &Labels,
-    output: OutletId,
-    name: String,
+    output: Output<'_>,
 ) -> std::result::Result<Logits, Reason> {
     let graph = model.graph();
-    let (mut logits, mut activated) = (output, false);
-    let mut at = output;
-    loop {
-        let node = graph.node(at.node);
-        let Some(&input) = node.inputs.first() else { break };
-        match node.op.kind.as_str() {
-            "SoftMax" | "Softmax" | "LogSoftmax" | "LogSoftMax" | "Sigmoid" => {
-                (logits, activated) = (input, true);
-            }
-            "Convert" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => {}
-            _ => break,
+    let (mut logits, mut activated) = (output.outlet, false);
+    for step in walk(model, output.outlet) {
+        match step.passage {
+            Passage::Activation(_) => (logits, activated) = (step.source, true),
+            Passage::Same | Passage::Reorder => {}
+            Passage::Select | Passage::Stop => break,
         }
-        at = input;
     }
     let fact = graph.fact(logits);
     let reason = || Reason::NotLogits { fact: fact.to_string() };
@@ -166,7 +145,7 @@ fn before_activation(
     Ok(Logits {
         outlet: logits,
         original: logits,
-        output: name,
+        output: output.name().to_owned(),
         batch,
         class,
         classes: fact.shape[class],

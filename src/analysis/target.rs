@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Axes, Labels, Logits, Reason, Role};
 use crate::error::{Error, Result};
-use crate::graph::{Fact, Flow, Graph, NodeId, OutletId, Size};
+use crate::graph::{Fact, Flow, Graph, NodeId, OpKind, OutletId, Size};
 use crate::message::{Setting, message};
 use crate::model::Model;
 
@@ -177,7 +177,7 @@ pub(crate) fn candidate(graph: &Graph, labels: &Labels, outlet: OutletId, cut: b
     Candidate {
         outlet,
         layer: node.name.clone(),
-        op: node.op.kind.clone(),
+        op: node.op.type_name().to_owned(),
         fact: fact.clone(),
         cut,
         layout: layout(labels.get(outlet), fact),
@@ -233,7 +233,7 @@ pub(super) fn unknown(graph: &Graph, name: &str) -> Error {
     let lower = name.to_lowercase();
     let mut near: Vec<&str> = graph
         .nodes()
-        .filter(|(_, node)| node.op.kind != "Const" && node.name.to_lowercase().contains(&lower))
+        .filter(|(_, node)| node.op.kind != OpKind::Const && node.name.to_lowercase().contains(&lower))
         .map(|(_, node)| node.name.as_str())
         .collect();
     near.truncate(3);

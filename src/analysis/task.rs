@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use super::detector::{decoding, has_boxes, pair, region, suppression};
+use super::detector::{first, has_boxes, pair};
 use super::{Boxes, DetectorHeads, Labels, Logits};
 use crate::graph::NodeId;
 use crate::message::{Message, message};
 use crate::model::Model;
+use crate::ops::BoxStage;
 
 /// What a model does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -85,18 +86,17 @@ impl Decision {
         let graph = model.graph();
         let decided = |task, evidence| Self { task, evidence };
         let layer = |does, id: NodeId| Evidence::Layer { does, layer: graph.node(id).place().to_string() };
-        if let Some(id) = region(graph) {
+        if let Some(id) = first(graph, BoxStage::Region) {
             return decided(Task::Detection, layer("looks at proposed regions", id));
         }
-        if let Some(id) = suppression(graph) {
+        if let Some(id) = first(graph, BoxStage::Suppression) {
             return decided(Task::Detection, layer("suppresses overlapping boxes", id));
         }
-        if let Some(id) = decoding(graph) {
+        if let Some(id) = first(graph, BoxStage::Decoding) {
             return decided(Task::Detection, layer("decodes boxes", id));
         }
-        let sorts = graph.order().iter().copied().find(|id| graph.node(*id).op.kind == "TopK");
-        if let Some(id) =
-            sorts.filter(|_| has_boxes(graph) && DetectorHeads::find(model, labels, None).is_ok())
+        if let Some(id) = first(graph, BoxStage::Sorting)
+            .filter(|_| has_boxes(graph) && DetectorHeads::find(model, labels, None).is_ok())
         {
             return decided(Task::Detection, layer("sorts the scores of positions", id));
         }

@@ -413,12 +413,7 @@ fn by_likelihood(model: &Model, wanted: Option<&str>) -> Result<Vec<usize>> {
     let labels = Labels::new(model);
     let (found, _) = Logits::find(model, &labels, wanted)?;
     let graph = model.graph();
-    let place = |logits: &Logits| {
-        graph.results().position(|(result, outlet)| {
-            let names = graph.output_names(result, outlet);
-            names.contains(&logits.output) || graph.node(outlet.node).name == logits.output
-        })
-    };
+    let place = |logits: &Logits| graph.outputs().position(|output| output.name() == logits.output);
     Ok(found.iter().filter_map(place).collect())
 }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::engine::Answer;
+use crate::analysis::walk;
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::ops::Passage;
 use crate::runtime::{Network, Tensor};
 
 /// What turns an output into probabilities.
@@ -82,18 +84,17 @@ pub(crate) struct ClassHead {
 
 /// An activation at the end of the graph, behind operations that only change shape or type.
 pub(crate) fn in_graph(model: &Model, output: usize) -> Option<Activation> {
-    let graph = model.graph();
-    let (_, mut outlet) = graph.results().nth(output)?;
-    // Each step goes to a producer, of which there are finitely many.
-    loop {
-        let node = graph.node(outlet.node);
-        match node.op.kind.as_str() {
-            "SoftMax" | "Softmax" => return Some(Activation::Softmax),
-            "Sigmoid" => return Some(Activation::Sigmoid),
-            "Convert" | "Reshape" | "Squeeze" | "Unsqueeze" => outlet = *node.inputs.first()?,
-            _ => return None,
+    let output = model.graph().outputs().nth(output)?;
+    for step in walk(model, output.outlet) {
+        match step.passage {
+            Passage::Activation(crate::ops::Activation::Sigmoid) => return Some(Activation::Sigmoid),
+            Passage::Activation(crate::ops::Activation::Softmax) => return Some(Activation::Softmax),
+            Passage::Same | Passage::Reorder => {}
+            // Of logarithms a Softmax makes probabilities again, as of logits.
+            Passage::Activation(_) | Passage::Select | Passage::Stop => return None,
         }
     }
+    None
 }
 
 /// Outputs that can be class scores by their shape: `[N, classes]`, further axes of extent 1.

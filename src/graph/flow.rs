@@ -3,7 +3,7 @@
 use petgraph::algo::dominators;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use super::{Graph, NodeId, OutletId};
+use super::{Graph, NodeId, OpKind, OutletId};
 
 /// Data flow from some sources to one sink.
 ///
@@ -61,7 +61,7 @@ impl Flow {
         for &id in graph.order() {
             let node = graph.node(id);
             let reads = |input: &OutletId| *input == outlet || depends[input.node.0];
-            if node.op.kind != "ShapeOf" && node.inputs.iter().any(reads) {
+            if node.op.kind != OpKind::ShapeOf && node.inputs.iter().any(reads) {
                 depends[id.0] = true;
             }
         }
@@ -84,7 +84,7 @@ fn depends(graph: &Graph, sources: &[NodeId]) -> Vec<bool> {
     }
     for &id in graph.order() {
         let node = graph.node(id);
-        if node.op.kind != "ShapeOf" && node.inputs.iter().any(|input| depends[input.node.0]) {
+        if node.op.kind != OpKind::ShapeOf && node.inputs.iter().any(|input| depends[input.node.0]) {
             depends[id.0] = true;
         }
     }

@@ -1,16 +1,15 @@
-//! Typed view of a model's graph, and the one way to change it: a [`Patch`].
+//! Typed view of a model's graph: nodes and what is known of them, data flow and cuts.
 
-mod build;
-mod check;
-mod dump;
-mod emit;
 mod flow;
+mod kind;
 mod node;
-mod patch;
+mod output;
+mod size;
 
-pub use build::Size;
-pub(crate) use build::index;
-pub use dump::Dump;
 pub use flow::Flow;
+pub use kind::OpKind;
+pub(crate) use node::constants;
 pub use node::{Fact, Graph, Node, NodeId, Op, Outlet, OutletId};
-pub use patch::{Finished, Patch};
+pub use output::Output;
+pub use size::Size;
+pub(crate) use size::index;

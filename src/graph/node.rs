@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use petgraph::graph::{DiGraph, NodeIndex};
 
+use super::OpKind;
 use crate::error::{Error, Result};
 use crate::ir::{Document, ElementType, LayerElement, Shape, ShapeDisplay};
 use crate::place::Place;
@@ -62,11 +63,13 @@ impl std::fmt::Display for Fact {
     }
 }
 
-/// An operation with its attributes, spelled as in the IR.
+/// An operation with its attributes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Op {
-    /// `type` of the layer (`Convolution`).
-    pub kind: String,
+    /// What it is.
+    pub kind: OpKind,
+    /// The `type` in the file, where that is not the spelling of the kind.
+    spelling: Option<Box<str>>,
     /// `version` of the layer (`opset1`).
     pub opset: String,
     /// Attributes of its `<data>`, in order.
@@ -74,17 +77,21 @@ pub struct Op {
 }
 
 impl Op {
-    /// Whether this is a convolution, grouped or transposed ones among them.
-    pub fn is_convolution(&self) -> bool {
-        matches!(
-            self.kind.as_str(),
-            "Convolution" | "GroupConvolution" | "ConvolutionBackpropData" | "GroupConvolutionBackpropData"
-        )
+    /// An operation of an operation set, without attributes.
+    pub fn new(kind: OpKind, opset: &str) -> Self {
+        Self { kind, spelling: None, opset: opset.to_owned(), attributes: Vec::new() }
     }
 
-    /// An operation of an operation set, without attributes.
-    pub fn new(kind: &str, opset: &str) -> Self {
-        Self { kind: kind.to_owned(), opset: opset.to_owned(), attributes: Vec::new() }
+    /// The operation of a layer.
+    fn of(layer: &LayerElement) -> Self {
+        let kind = OpKind::from(&*layer.kind);
+        let spelling = (kind.name() != layer.kind).then(|| layer.kind.as_str().into());
+        Self { kind, spelling, opset: layer.opset.clone(), attributes: layer.data.clone() }
+    }
+
+    /// The `type` that the IR gives it, spelled as in the file.
+    pub fn type_name(&self) -> &str {
+        self.spelling.as_deref().unwrap_or(self.kind.name())
     }
 
     /// With an attribute more.
@@ -162,7 +169,7 @@ pub struct Node {
 impl Node {
     /// This node, for messages.
     pub fn place(&self) -> Place {
-        Place { layer: self.name.clone(), kind: self.op.kind.clone(), id: self.layer, port: None }
+        Place { layer: self.name.clone(), kind: self.op.type_name().to_owned(), id: self.layer, port: None }
     }
 }
 
@@ -227,7 +234,7 @@ impl Graph {
     }
 
     /// This graph with nodes more, each after what it reads.
-    pub(super) fn extended(&self, added: Vec<Node>) -> Self {
+    pub(crate) fn extended(&self, added: Vec<Node>) -> Self {
         let mut graph = self.clone();
         for node in added {
             let id = NodeId(graph.nodes.len());
@@ -242,7 +249,7 @@ impl Graph {
     }
 
     /// Number of nodes that stand in the file; those that follow were added in memory.
-    pub(super) fn in_file(&self) -> usize {
+    pub(crate) fn in_file(&self) -> usize {
         self.in_file
     }
 
@@ -300,7 +307,7 @@ impl Graph {
     /// The model's outputs: what feeds its Results, in file order.
     pub fn results(&self) -> impl Iterator<Item = (NodeId, OutletId)> {
         self.nodes()
-            .filter(|(_, node)| node.op.kind == "Result")
+            .filter(|(_, node)| node.op.kind == OpKind::Result)
             .filter_map(|(id, node)| Some((id, *node.inputs.first()?)))
     }
 
@@ -314,7 +321,7 @@ impl Graph {
 
     /// The model's inputs, in file order.
     pub fn parameters(&self) -> impl Iterator<Item = (NodeId, &Node)> {
-        self.nodes().filter(|(_, node)| node.op.kind == "Parameter")
+        self.nodes().filter(|(_, node)| node.op.kind == OpKind::Parameter)
     }
 
     /// A name to show for an outlet: its layer, and the slot where there are several.
@@ -322,6 +329,11 @@ impl Graph {
         let node = self.node(outlet.node);
         if node.outputs.len() > 1 { format!("{}:{}", node.name, outlet.slot) } else { node.name.clone() }
     }
+}
+
+/// The layers of a document whose contents are in the BIN.
+pub(crate) fn constants(document: &Document) -> Vec<&LayerElement> {
+    document.layers().iter().filter(|layer| OpKind::from(&*layer.kind) == OpKind::Const).collect()
 }
 
 fn node(layer: &LayerElement, inputs: Vec<Option<OutletId>>) -> Result<Node> {
@@ -340,7 +352,7 @@ fn node(layer: &LayerElement, inputs: Vec<Option<OutletId>>) -> Result<Node> {
     Ok(Node {
         layer: layer.id,
         name: layer.name.clone(),
-        op: Op { kind: layer.kind.clone(), opset: layer.opset.clone(), attributes: layer.data.clone() },
+        op: Op::of(layer),
         inputs: resolved,
         outputs: outputs.collect(),
         has_body: layer.has_body,

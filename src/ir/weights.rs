@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::{Advice, Mmap};
 
-use super::{Dim, Document, ElementType, LayerElement};
+use super::{Dim, ElementType, LayerElement};
 use crate::error::{Error, Result};
 
 /// The weights of an IR, mapped into memory. Only the pages that are asked for are read.
@@ -17,15 +17,14 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Maps the BIN at `path` and checks that every Const of `document` lies inside it.
+    /// Maps the BIN at `path` and checks that the contents of all `constants` lie inside it.
     ///
     /// # Errors
     /// [`Error::Io`] where the file cannot be opened (a model without constants needs none),
     /// [`Error::Weights`] where a Const reaches beyond its end.
-    pub fn open(path: &Path, document: &Document) -> Result<Self> {
-        let constants = || document.layers().iter().filter(|layer| layer.kind == "Const");
+    pub fn open(path: &Path, constants: &[&LayerElement]) -> Result<Self> {
         let file = match File::open(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && constants().next().is_none() => {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && constants.is_empty() => {
                 return Ok(Self { path: path.to_path_buf(), map: None, len: 0 });
             }
             other => other.map_err(|e| Error::io("read the weights", path, e))?,
@@ -40,7 +39,7 @@ impl Weights {
         })?;
         let map = if len == 0 { None } else { Some(map(&file, path)?) };
         let weights = Self { path: path.to_path_buf(), map, len };
-        for layer in constants() {
+        for layer in constants {
             weights.check(layer)?;
         }
         Ok(weights)

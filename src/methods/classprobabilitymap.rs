@@ -6,9 +6,10 @@
 
 use super::scaling::{Encoding, scale};
 use crate::analysis::{Activation, ChannelMap, DetectorHeads, Role, Scale};
-use crate::graph::{Fact, Op, OutletId, Patch, Size};
+use crate::graph::{Fact, Op, OpKind, OutletId, Size};
 use crate::ir::{Dim, ElementType};
 use crate::mosaic::Classes;
+use crate::patch::Patch;
 
 /// What is wanted of a detector's maps.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(crate) fn build(patch: &mut Patch<'_>, wish: &ClassMaps<'_>) -> OutletId {
     let resized: Vec<OutletId> = scales.iter().map(|map| resize(patch, *map, wish.size)).collect();
     let mean = mean(patch, &resized);
     let probabilities = if wish.heads.classes == 1 {
-        patch.unary("probabilities", "Sigmoid", mean)
+        patch.unary("probabilities", OpKind::Sigmoid, mean)
     } else {
         softmax(patch, "probabilities", mean, 1)
     };
@@ -38,12 +39,12 @@ fn mean(patch: &mut Patch<'_>, maps: &[OutletId]) -> OutletId {
     let Some((first, others)) = maps.split_first() else {
         return patch.float("scores/none", ElementType::F32, 0.0);
     };
-    let sum = others.iter().fold(*first, |sum, map| patch.binary("scores/sum", "Add", sum, *map));
+    let sum = others.iter().fold(*first, |sum, map| patch.binary("scores/sum", OpKind::Add, sum, *map));
     if others.is_empty() {
         return sum;
     }
     let count = patch.size_float("scores/count", &Size::Fixed(maps.len()), ElementType::F32);
-    patch.binary("scores/mean", "Divide", sum, count)
+    patch.binary("scores/mean", OpKind::Divide, sum, count)
 }
 
 /// The class scores of a scale, `[N, classes, h, w]` in single precision.
@@ -56,11 +57,11 @@ fn best_of_anchors(patch: &mut Patch<'_>, scale: &Scale) -> OutletId {
         let order: Option<Vec<usize>> =
             roles.iter().map(|role| of_factor.iter().position(|other| other == role)).collect();
         factor = patch.transpose("objectness/order", factor, &order.unwrap_or_default());
-        scores = patch.binary("scores/product", "Multiply", scores, factor);
+        scores = patch.binary("scores/product", OpKind::Multiply, scores, factor);
     }
     let anchors: Vec<usize> = (0..roles.len()).filter(|axis| roles[*axis] == Role::Other).collect();
     if !anchors.is_empty() {
-        scores = patch.reduce("scores/best", "ReduceMax", scores, &anchors, false);
+        scores = patch.reduce("scores/best", OpKind::ReduceMax, scores, &anchors, false);
         roles.retain(|role| *role != Role::Other);
     }
     let wanted = [Role::Batch, Role::Class, Role::Height, Role::Width];
@@ -84,7 +85,7 @@ fn channels(patch: &mut Patch<'_>, map: &ChannelMap) -> (OutletId, Vec<Role>) {
 
 fn activate(patch: &mut Patch<'_>, x: OutletId, roles: &[Role], activation: Option<Activation>) -> OutletId {
     match (activation, roles.iter().position(|role| *role == Role::Class)) {
-        (Some(Activation::Sigmoid), _) => patch.unary("scores/sigmoid", "Sigmoid", x),
+        (Some(Activation::Sigmoid), _) => patch.unary("scores/sigmoid", OpKind::Sigmoid, x),
         (Some(Activation::Softmax), Some(axis)) => softmax(patch, "scores/softmax", x, axis),
         _ => x,
     }
@@ -92,7 +93,7 @@ fn activate(patch: &mut Patch<'_>, x: OutletId, roles: &[Role], activation: Opti
 
 fn softmax(patch: &mut Patch<'_>, hint: &str, x: OutletId, axis: usize) -> OutletId {
     let fact = patch.fact(x).clone();
-    patch.add(hint, Op::new("SoftMax", "opset1").with("axis", axis), vec![x], vec![fact])
+    patch.add(hint, Op::new(OpKind::SoftMax, "opset1").with("axis", axis), vec![x], vec![fact])
 }
 
 /// `[N, C, h, w]` resampled to a size: linear between the centres of positions, the border continued.
@@ -108,7 +109,7 @@ fn resize(patch: &mut Patch<'_>, map: OutletId, size: (usize, usize)) -> OutletI
     let factors = Fact::new(ElementType::F32, vec![Dim::Fixed(2)]);
     let factors = patch.floats("resize/factors", factors, &[1.0, 1.0]);
     let axes = patch.integers("resize/axes", &[2, 3]);
-    let op = Op::new("Interpolate", "opset4")
+    let op = Op::new(OpKind::Interpolate, "opset4")
         .with("mode", "linear_onnx")
         .with("shape_calculation_mode", "sizes")
         .with("coordinate_transformation_mode", "half_pixel")
@@ -132,9 +133,9 @@ fn chosen(patch: &mut Patch<'_>, wish: &ClassMaps<'_>, maps: OutletId, scales: &
         Classes::Top(count) => {
             let mut best: Option<OutletId> = None;
             for map in scales {
-                let here = patch.reduce("targets/best", "ReduceMax", *map, &[2, 3], false);
+                let here = patch.reduce("targets/best", OpKind::ReduceMax, *map, &[2, 3], false);
                 best = Some(match best {
-                    Some(best) => patch.binary("targets/best", "Maximum", best, here),
+                    Some(best) => patch.binary("targets/best", OpKind::Maximum, best, here),
                     None => here,
                 });
             }
@@ -143,7 +144,7 @@ fn chosen(patch: &mut Patch<'_>, wish: &ClassMaps<'_>, maps: OutletId, scales: &
             let mut fact = patch.fact(maps).clone();
             fact.shape[1] = Dim::Fixed(*count);
             let axis = patch.integer("targets/axis", 1);
-            let op = Op::new("Gather", "opset8").with("batch_dims", 1);
+            let op = Op::new(OpKind::Gather, "opset8").with("batch_dims", 1);
             patch.add("targets", op, vec![maps, indices, axis], vec![fact])
         }
     }

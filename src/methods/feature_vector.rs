@@ -2,8 +2,9 @@
 
 use super::without_prefix;
 use crate::analysis::{DetectorHeads, Positions, Target};
-use crate::graph::{OutletId, Patch};
+use crate::graph::{OpKind, OutletId};
 use crate::ir::ElementType;
+use crate::patch::Patch;
 
 /// The target's mean over positions, `[N, C]`, in single precision.
 pub(crate) fn feature_vector(patch: &mut Patch<'_>, target: &Target, name: &str) -> OutletId {
@@ -14,7 +15,7 @@ pub(crate) fn feature_vector(patch: &mut Patch<'_>, target: &Target, name: &str)
         Positions::Tokens { axis, .. } => vec![axis],
     };
     let sizes = patch.sizes(features);
-    let mean = patch.reduce(name, "ReduceMean", features, &axes, true);
+    let mean = patch.reduce(name, OpKind::ReduceMean, features, &axes, true);
     let vector = patch.reshape(name, mean, &[sizes[layout.batch].clone(), sizes[layout.channel].clone()]);
     patch.convert(name, vector, ElementType::F32)
 }
@@ -33,7 +34,7 @@ pub(crate) fn feature_vector_of_heads(
             return None;
         }
         let features = patch.convert(name, features, ElementType::F32);
-        let mean = patch.reduce(name, "ReduceMean", features, &[2, 3], false);
+        let mean = patch.reduce(name, OpKind::ReduceMean, features, &[2, 3], false);
         means.push(mean);
     }
     Some(patch.concat(name, &means, 1))

@@ -10,8 +10,9 @@ mod vitreciprocam;
 use serde::Serialize;
 
 use crate::analysis::{Labels, Logits, Reason, Target};
-use crate::graph::{OutletId, Patch};
+use crate::graph::OutletId;
 use crate::mosaic::{Classes, Mask, Step, Strategy};
+use crate::patch::Patch;
 
 pub(crate) use classprobabilitymap::{ClassMaps, build as class_maps};
 pub(crate) use feature_vector::{feature_vector, feature_vector_of_heads};

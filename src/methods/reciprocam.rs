@@ -4,8 +4,9 @@
 use super::scaling::scale;
 use super::{Branch, Wish};
 use crate::analysis::Reason;
-use crate::graph::{OutletId, Patch};
+use crate::graph::OutletId;
 use crate::mosaic::{Lowering, Order};
+use crate::patch::Patch;
 
 /// Builds `[N, classes, h, w]`.
 pub(super) fn build(patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Branch, Reason> {

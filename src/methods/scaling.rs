@@ -1,8 +1,9 @@
 //! From raw scores to what people look at.
 
 use super::SaliencyType;
-use crate::graph::{OutletId, Patch};
+use crate::graph::{OpKind, OutletId};
 use crate::ir::ElementType;
+use crate::patch::Patch;
 
 /// How maps are handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,15 +23,15 @@ pub(super) fn scale(patch: &mut Patch<'_>, encoding: Encoding, scores: OutletId,
     if !encoding.scaling {
         return scores;
     }
-    let least = patch.reduce("scale/min", "ReduceMin", scores, axes, true);
-    let most = patch.reduce("scale/max", "ReduceMax", scores, axes, true);
-    let range = patch.binary("scale/range", "Subtract", most, least);
+    let least = patch.reduce("scale/min", OpKind::ReduceMin, scores, axes, true);
+    let most = patch.reduce("scale/max", OpKind::ReduceMax, scores, axes, true);
+    let range = patch.binary("scale/range", OpKind::Subtract, most, least);
     let tiny = patch.float("scale/epsilon", ElementType::F32, 1e-12);
-    let range = patch.binary("scale/range", "Add", range, tiny);
+    let range = patch.binary("scale/range", OpKind::Add, range, tiny);
     let steps = patch.float("scale/steps", ElementType::F32, 255.0);
-    let above = patch.binary("scale/above", "Subtract", scores, least);
-    let part = patch.binary("scale/part", "Divide", above, range);
-    let scaled = patch.binary("scale", "Multiply", part, steps);
+    let above = patch.binary("scale/above", OpKind::Subtract, scores, least);
+    let part = patch.binary("scale/part", OpKind::Divide, above, range);
+    let scaled = patch.binary("scale", OpKind::Multiply, part, steps);
     match encoding.saliency_type {
         SaliencyType::U8 => patch.convert("scale/u8", scaled, ElementType::U8),
         SaliencyType::F32 => scaled,

@@ -6,7 +6,7 @@
 use super::reciprocam::masked_logits;
 use super::{Branch, Wish};
 use crate::analysis::Reason;
-use crate::graph::Patch;
+use crate::patch::Patch;
 
 /// Builds `[N, classes, h, w]`.
 pub(super) fn build(patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Branch, Reason> {

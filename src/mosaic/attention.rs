@@ -6,15 +6,14 @@
 //! Neither keys nor values are ever copied. (arXiv 2310.02588 copies both.)
 
 use super::{Form, Lowering, Why};
-use crate::graph::{Fact, Node, NodeId, Op, OutletId, Size};
+use crate::graph::{Fact, Node, NodeId, Op, OpKind, OutletId, Size};
 use crate::ops::Action;
 
 impl Lowering<'_, '_> {
     /// Whether a node is the Softmax of an attention whose keys are masked.
     pub(super) fn softmax_over_positions(&self, scores: OutletId, node: &Node, axes: &[usize]) -> bool {
         let positions = self.positions(scores);
-        matches!(node.op.kind.as_str(), "SoftMax" | "Softmax")
-            && positions.is_ok_and(|positions| positions == axes)
+        matches!(node.op.kind, OpKind::SoftMax) && positions.is_ok_and(|positions| positions == axes)
     }
 
     /// The weights of an attention under all masks.
@@ -114,7 +113,7 @@ impl Lowering<'_, '_> {
                 self.patch.float(&format!("{hint}/scale"), element, 1.0 / (width as f32).sqrt())
             }
         };
-        let scaled = self.patch.binary(&format!("{hint}/queries"), "Multiply", queries, scale);
+        let scaled = self.patch.binary(&format!("{hint}/queries"), OpKind::Multiply, queries, scale);
         let scores = format!("{hint}/scores");
         let (mut blank, mut beside) = (None, None);
         if let Some(super::Rest::Value(_)) = self.rest(keys) {
@@ -128,14 +127,14 @@ impl Lowering<'_, '_> {
         let mut logits = self.weighed(&scores, keys, masks, |this, keys| {
             let above = this.patch.matmul(&scores, scaled, keys, (false, true));
             let above = match blank {
-                Some(blank) => this.patch.binary(&scores, "Subtract", above, blank),
+                Some(blank) => this.patch.binary(&scores, OpKind::Subtract, above, blank),
                 None => above,
             };
             this.patch.unsqueeze(&scores, above, &[rank - 2])
         });
         if let Some(beside) = beside {
             let beside = self.patch.unsqueeze(&scores, beside, &[rank - 2]);
-            logits = self.patch.binary(&scores, "Add", logits, beside);
+            logits = self.patch.binary(&scores, OpKind::Add, logits, beside);
         }
         if let Some(bias) = parameters.first() {
             let fact = self.patch.fact(*bias).clone();
@@ -149,11 +148,11 @@ impl Lowering<'_, '_> {
                     0..2 => bias,
                     rank => self.patch.unsqueeze(&format!("{hint}/bias"), bias, &[rank - 2]),
                 };
-                logits = self.patch.binary(&scores, "Add", logits, bias);
+                logits = self.patch.binary(&scores, OpKind::Add, logits, bias);
             }
         }
         let fact = self.patch.fact(logits).clone();
-        let op = Op::new("SoftMax", "opset8").with("axis", -1);
+        let op = Op::new(OpKind::SoftMax, "opset8").with("axis", -1);
         let weights = self.patch.add(&format!("{hint}/weights"), op, vec![logits], vec![fact]);
         self.account_tensor(OutletId::new(id, usize::MAX), weights, Some(1));
         self.attend(id, node, weights, values, false)
@@ -178,7 +177,7 @@ impl Lowering<'_, '_> {
         let hint = node.name.clone();
         let element = self.patch.fact(weights).element;
         let masks = self.key_masks(values, element)?;
-        let kept = self.patch.binary(&format!("{hint}/kept"), "Multiply", weights, masks);
+        let kept = self.patch.binary(&format!("{hint}/kept"), OpKind::Multiply, weights, masks);
         let sizes = self.patch.sizes(kept);
         let rank = sizes.len();
         let out = OutletId::new(id, 0);
@@ -199,7 +198,7 @@ impl Lowering<'_, '_> {
             } else {
                 rest
             };
-            result = self.patch.binary(&format!("{hint}/blank"), "Add", result, rest);
+            result = self.patch.binary(&format!("{hint}/blank"), OpKind::Add, result, rest);
         }
         // [N·g, .., K·P, d] to [N·K·g, .., P, d].
         let channels = self.patch.sizes(result).pop().unwrap_or(Size::Fixed(1));

@@ -5,9 +5,9 @@
 
 use super::{Form, Lowering, Rest, Why};
 use crate::analysis::Role;
-use crate::graph::{Fact, Node, NodeId, Op, OutletId, Size};
+use crate::graph::{Fact, Node, NodeId, Op, OpKind, OutletId, Size};
 use crate::ir::{Dim, ElementType, Shape};
-use crate::ops::{Action, Pick, action, contradicted};
+use crate::ops::{Action, Selection};
 
 impl Lowering<'_, '_> {
     /// Clones a node on copies of its inputs.
@@ -20,11 +20,11 @@ impl Lowering<'_, '_> {
         if node.has_body {
             return Err("control flow inside the head is not supported".to_owned());
         }
-        if *action == Action::Opaque && contradicted(self.model(), node) {
+        if *action == Action::Opaque && self.model().contradicted(id) {
             return Err("the shapes that the file declares for it contradict each other".to_owned());
         }
         if matches!(action, Action::Opaque | Action::ShapeOf | Action::Unfold { .. }) {
-            return Err(format!("how {} treats the batch is not known", node.op.kind));
+            return Err(format!("how {} treats the batch is not known", node.op.type_name()));
         }
         let mut batches = Vec::new();
         for slot in 0..node.outputs.len() {
@@ -78,7 +78,7 @@ impl Lowering<'_, '_> {
                 let sizes = self.dense_sizes(OutletId::new(id, 0))?;
                 Ok(vec![self.patch.reshape(&node.name, x, &sizes)])
             }
-            Action::Pick(parts) => {
+            Action::Select(parts) => {
                 for picks in parts {
                     self.not_batch(first, &picks.iter().map(|pick| pick.axis).collect::<Vec<_>>())?;
                 }
@@ -177,7 +177,7 @@ impl Lowering<'_, '_> {
             return Err("the target itself cannot be copied".to_owned());
         }
         let node = self.node(outlet);
-        let outputs = self.dense_node(outlet.node, node, &action(self.model(), node))?;
+        let outputs = self.dense_node(outlet.node, node, self.model().action(outlet.node))?;
         outputs.get(outlet.slot).copied().ok_or_else(|| "it has no such output".to_owned())
     }
 
@@ -196,7 +196,7 @@ impl Lowering<'_, '_> {
             self.patch.select(&hint, masks, map, rest)
         } else {
             let kept = self.kept(&hint, outlet, masks);
-            self.patch.binary(&hint, "Add", kept, rest)
+            self.patch.binary(&hint, OpKind::Add, kept, rest)
         };
         self.masks_with_batch(&hint, outlet, value)
     }
@@ -419,14 +419,14 @@ impl Lowering<'_, '_> {
     pub(super) fn pick(
         &mut self,
         node: &Node,
-        parts: &[Vec<Pick>],
+        parts: &[Vec<Selection>],
         x: OutletId,
         shape: impl Fn(&Self, usize) -> Result<Shape, Why>,
     ) -> Result<Vec<OutletId>, Why> {
         let facts = (0..node.outputs.len())
             .map(|slot| Ok(Fact::new(node.outputs[slot].fact.element, shape(self, slot)?)))
             .collect::<Result<Vec<_>, Why>>()?;
-        if !matches!(node.op.kind.as_str(), "Slice" | "StridedSlice") {
+        if !matches!(node.op.kind, OpKind::Slice | OpKind::StridedSlice) {
             let mut inputs = node.inputs.clone();
             inputs[0] = x;
             let cloned = self.patch.add(&node.name, node.op.clone(), inputs, facts);
@@ -461,7 +461,7 @@ impl Lowering<'_, '_> {
         }
         let list = |values: &[i32]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let zeros = list(&vec![0; rank]);
-        let op = Op::new("StridedSlice", "opset1")
+        let op = Op::new(OpKind::StridedSlice, "opset1")
             .with("begin_mask", list(&begin_mask))
             .with("end_mask", list(&end_mask))
             .with("new_axis_mask", &zeros)

@@ -7,9 +7,9 @@
 //! position bias or a rotary embedding of a biased query, loses the form.
 
 use super::{Form, Kernel, Lowering, Rest, Why};
-use crate::graph::{Fact, Node, NodeId, OutletId, Size, index};
+use crate::graph::{Fact, Node, NodeId, OpKind, OutletId, Size, index};
 use crate::ir::{Dim, Shape};
-use crate::ops::{Action, Pick, Reduction};
+use crate::ops::{Action, Reduction, Selection};
 
 /// Far below any score: its exponential is 0 in half precision as well.
 const NEVER: f32 = -1e4;
@@ -56,7 +56,7 @@ impl Lowering<'_, '_> {
                 let mut x = self.distinct(first)?;
                 match axes.iter().filter(|axis| x.axes.contains(axis)).count() {
                     0 => {}
-                    _ if axes.len() == 1 && matches!(node.op.kind.as_str(), "SoftMax" | "Softmax") => {
+                    _ if axes.len() == 1 && matches!(node.op.kind, OpKind::SoftMax) => {
                         x.outlet = self.with_counts(node, first, &x, axes[0])?;
                     }
                     _ => return Err("it works along the tokens".to_owned()),
@@ -83,7 +83,7 @@ impl Lowering<'_, '_> {
                 self.distinct_first(id, node, x)
             }
             Action::Reshape => self.distinct_reshape(id, node, first),
-            Action::Pick(parts) => self.distinct_pick(id, node, first, parts),
+            Action::Select(parts) => self.distinct_pick(id, node, first, parts),
             Action::Concat { axis } => {
                 self.distinct_axes(&node.inputs, *axis)?;
                 let mut parts = Vec::new();
@@ -245,7 +245,7 @@ impl Lowering<'_, '_> {
             let (rest, _) = self.full_rest(outlet)?;
             let rest = self.tokens_first(&hint, rest, axis, &samples, &groups);
             let rest = self.patch.unsqueeze(&hint, rest, &[1]);
-            rows = self.patch.binary(&hint, "Add", rows, rest);
+            rows = self.patch.binary(&hint, OpKind::Add, rows, rest);
         }
         // [N, K, rows, g, ..] to [N·K, rows, g, ..], the tokens back to their axis, and g to the batch's.
         let mut sizes = self.patch.sizes(rows);
@@ -400,7 +400,7 @@ impl Lowering<'_, '_> {
         id: NodeId,
         node: &Node,
         first: OutletId,
-        parts: &[Vec<Pick>],
+        parts: &[Vec<Selection>],
     ) -> Result<Vec<Form>, Why> {
         self.only_first(node)?;
         let x = self.distinct(first)?;
@@ -511,7 +511,7 @@ impl Lowering<'_, '_> {
             shape[rank - 2] = Dim::Fixed(rows);
             let fact = Fact::new(self.patch.fact(bias).element, shape);
             let zeros = self.patch.floats("distinct/every_query", fact, &vec![0.0; rows]);
-            bias = self.patch.binary("distinct/log_counts", "Add", bias, zeros);
+            bias = self.patch.binary("distinct/log_counts", OpKind::Add, bias, zeros);
         }
         let mut inputs = vec![q.outlet, k.outlet, v.outlet, bias];
         inputs.extend(parameters.get(1).map(|scale| self.same(*scale)));
@@ -535,7 +535,7 @@ impl Lowering<'_, '_> {
         let (tokens, k) = tokens.ok_or("the number of tokens is not known")?;
         let counts = self.log_counts(tokens.saturating_sub(k))?;
         let bias = self.beside_rows("distinct/log_counts", scores, &counts, axis)?;
-        Ok(self.patch.binary(&format!("{}/counted", node.name), "Add", x.outlet, bias))
+        Ok(self.patch.binary(&format!("{}/counted", node.name), OpKind::Add, x.outlet, bias))
     }
 
     /// Pooling over all tokens.
@@ -557,13 +557,14 @@ impl Lowering<'_, '_> {
         let rows = self.distinct_count(first);
         let total: f32 = counts[..rows].iter().sum();
         let (kind, factor) = match reduction {
-            Reduction::Mean => ("ReduceSum", 1.0 / total),
-            Reduction::Sum => ("ReduceSum", 1.0),
+            Reduction::Mean => (OpKind::ReduceSum, 1.0 / total),
+            Reduction::Sum => (OpKind::ReduceSum, 1.0),
             _ => return Err("no rule for this reduction of distinct tokens".to_owned()),
         };
         let weights: Vec<f32> = counts.iter().map(|count| count * factor).collect();
         let weights = self.beside_rows("distinct/counts", first, &weights, axis)?;
-        let weighed = self.patch.binary(&format!("{}/counted", node.name), "Multiply", x.outlet, weights);
+        let weighed =
+            self.patch.binary(&format!("{}/counted", node.name), OpKind::Multiply, x.outlet, weights);
         let pooled = self.patch.reduce(&node.name, kind, weighed, &[axis], true);
         let sizes = self.dense_sizes(OutletId::new(id, 0))?;
         Ok(vec![Form::Dense(self.patch.reshape(&node.name, pooled, &sizes))])

@@ -4,7 +4,7 @@
 //! longer linear in M, but it is known: one tensor for each weight, as large as the original, in place of K.
 
 use super::{Form, Lowering, Rest, Why};
-use crate::graph::{Node, NodeId, OutletId};
+use crate::graph::{Node, NodeId, OpKind, OutletId};
 
 /// The weights of a mask between 0, which is the rest, and 1, which is the original.
 const WEIGHTS: [f32; 3] = [1.0 / 16.0, 1.0 / 8.0, 1.0 / 4.0];
@@ -52,10 +52,10 @@ impl Lowering<'_, '_> {
         let hint = format!("{}/weight", self.node(outlet).name);
         let above = self.above_rest(outlet);
         let weight = self.patch.float(&hint, self.patch.fact(outlet).element, WEIGHTS[i]);
-        let value = self.patch.binary(&hint, "Multiply", above, weight);
+        let value = self.patch.binary(&hint, OpKind::Multiply, above, weight);
         match rest {
             Rest::Zero => value,
-            Rest::Value(rest) => self.patch.binary(&hint, "Add", value, rest),
+            Rest::Value(rest) => self.patch.binary(&hint, OpKind::Add, value, rest),
         }
     }
 
@@ -75,20 +75,20 @@ impl Lowering<'_, '_> {
     ) -> OutletId {
         let Some(levels) = self.levels.get(&outlet).cloned() else {
             let above = part(self, self.hot(outlet));
-            return self.patch.binary(hint, "Multiply", above, masks);
+            return self.patch.binary(hint, OpKind::Multiply, above, masks);
         };
         let whole = (self.prefix(outlet) > 0 && self.mask.class_token).then_some((1.0, self.hot(outlet)));
         let mut sum = None;
         for (weight, value) in WEIGHTS.into_iter().zip(levels).chain(whole) {
             let element = self.patch.fact(masks).element;
             let weight = self.patch.float("masks/weight", element, weight);
-            let here = self.patch.binary("masks/weight", "Equal", masks, weight);
+            let here = self.patch.binary("masks/weight", OpKind::Equal, masks, weight);
             let here = self.patch.convert("masks/weight", here, element);
             let above = part(self, value);
-            let kept = self.patch.binary(hint, "Multiply", above, here);
+            let kept = self.patch.binary(hint, OpKind::Multiply, above, here);
             sum = Some(match sum {
                 None => kept,
-                Some(sum) => self.patch.binary(hint, "Add", sum, kept),
+                Some(sum) => self.patch.binary(hint, OpKind::Add, sum, kept),
             });
         }
         sum.unwrap_or(outlet)
@@ -99,7 +99,7 @@ impl Lowering<'_, '_> {
         match self.rest(outlet) {
             Some(Rest::Value(rest)) => {
                 let hint = format!("{}/above_rest", self.node(outlet).name);
-                self.patch.binary(&hint, "Subtract", value, rest)
+                self.patch.binary(&hint, OpKind::Subtract, value, rest)
             }
             _ => value,
         }

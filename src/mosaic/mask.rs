@@ -1,7 +1,8 @@
 //! Masks: how much of each position is kept.
 
-use crate::graph::{Fact, Op, OutletId, Patch, Size};
+use crate::graph::{Fact, Op, OpKind, OutletId, Size};
 use crate::ir::{Dim, ElementType};
+use crate::patch::Patch;
 
 /// What a mask keeps around its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -59,7 +60,7 @@ impl Mask {
                 let rows = patch.unsqueeze("masks/rows", rows, &[1, 3]);
                 let columns = kernel(patch, &grid.1, element);
                 let columns = patch.unsqueeze("masks/columns", columns, &[0, 2]);
-                let all = patch.binary("masks", "Multiply", rows, columns);
+                let all = patch.binary("masks", OpKind::Multiply, rows, columns);
                 patch.reshape("masks", all, &[k.clone(), k.clone()])
             }
         };
@@ -87,13 +88,13 @@ fn kernel(patch: &mut Patch<'_>, size: &Size, element: ElementType) -> OutletId 
     // max(0, 2 - |i - j|) / 4.
     let places = patch.range("masks/kernel", size, element);
     let column = patch.unsqueeze("masks/kernel", places, &[1]);
-    let difference = patch.binary("masks/kernel", "Subtract", column, places);
-    let distance = patch.unary("masks/kernel", "Abs", difference);
+    let difference = patch.binary("masks/kernel", OpKind::Subtract, column, places);
+    let distance = patch.unary("masks/kernel", OpKind::Abs, difference);
     let reach = patch.float("masks/kernel/reach", element, 2.0);
-    let within = patch.binary("masks/kernel", "Subtract", reach, distance);
-    let op = Op::new("ReLU", "opset1");
+    let within = patch.binary("masks/kernel", OpKind::Subtract, reach, distance);
+    let op = Op::new(OpKind::Relu, "opset1");
     let fact = patch.fact(within).clone();
     let within = patch.add("masks/kernel", op, vec![within], vec![fact]);
     let quarter = patch.float("masks/kernel/quarter", element, 0.25);
-    patch.binary("masks/kernel", "Multiply", within, quarter)
+    patch.binary("masks/kernel", OpKind::Multiply, within, quarter)
 }

@@ -28,10 +28,11 @@ mod sink;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::analysis::{Labels, Logits, Reason, Target};
-use crate::graph::{Flow, Node, NodeId, OutletId, Patch, Size};
+use crate::graph::{Flow, Node, NodeId, OutletId, Size};
 use crate::message::{Message, Setting, message};
 use crate::model::Model;
-use crate::ops::{Action, action};
+use crate::ops::Action;
+use crate::patch::Patch;
 use crate::place::Place;
 
 pub use distinct::Distinct;
@@ -231,8 +232,8 @@ impl<'p, 'm> Lowering<'p, 'm> {
             self.replace(id, node);
             return Ok(());
         }
-        let action = action(self.model(), node);
-        if let Some(rows) = self.prefix_tokens(id, node, &action) {
+        let action = self.model().action(id);
+        if let Some(rows) = self.prefix_tokens(id, node, action) {
             if rows != OutletId::new(id, 0) {
                 self.replaced.insert(OutletId::new(id, 0), rows);
             }
@@ -240,7 +241,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
         }
         let mut why = None;
         self.bent = false;
-        let cheapest = self.cheapest(id, node, &action, &mut why);
+        let cheapest = self.cheapest(id, node, action, &mut why);
         let copied = cheapest.is_none();
         let forms = match cheapest {
             Some(forms) => {
@@ -253,7 +254,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
             None => {
                 let reason = why.clone().unwrap_or_default();
                 let failed = |why: Why| Reason::Operation { place: node.place(), why: why.into() };
-                let copied = self.dense_node(id, node, &action).map_err(|dense| {
+                let copied = self.dense_node(id, node, action).map_err(|dense| {
                     failed(if reason.is_empty() || reason == dense {
                         dense
                     } else {
@@ -279,7 +280,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
         };
         self.steps.push(Step {
             layer: node.name.clone(),
-            op: node.op.kind.clone(),
+            op: node.op.type_name().to_owned(),
             form,
             why: why.map(Message::from),
         });

@@ -6,9 +6,9 @@
 
 use super::{Form, Lowering, Rest, Why};
 use crate::analysis::{Atom, Role};
-use crate::graph::{Node, NodeId, OutletId, Size};
+use crate::graph::{Node, NodeId, OpKind, OutletId, Size};
 use crate::ir::Dim;
-use crate::ops::{Action, Extent, Pick, Reduction, Window, WindowKind, Zero};
+use crate::ops::{Action, Extent, Reduction, Selection, Window, WindowKind, Zero, is_linear};
 
 impl Lowering<'_, '_> {
     pub(super) fn onehot_node(&mut self, id: NodeId, node: &Node, action: &Action) -> Result<Vec<Form>, Why> {
@@ -17,7 +17,7 @@ impl Lowering<'_, '_> {
             Action::Elementwise(zero) => self.elementwise(id, node, *zero),
             Action::Pointwise(zero) => {
                 self.only_first(node)?;
-                if !matches!(node.op.kind.as_str(), "Convert" | "ConvertLike" | "Negative") {
+                if !is_linear(&node.op.kind, &[true]) {
                     self.bends();
                 }
                 match self.rest(first) {
@@ -65,7 +65,7 @@ impl Lowering<'_, '_> {
                 }
             }
             Action::Reshape => self.reshape(id, node, first),
-            Action::Pick(parts) => self.pick_onehot(id, node, first, parts),
+            Action::Select(parts) => self.pick_onehot(id, node, first, parts),
             Action::Concat { axis } => self.concat(id, node, *axis),
             Action::Attention => self.attention(id, node),
             Action::Resample { .. } => Err("it moves positions".to_owned()),
@@ -177,14 +177,8 @@ impl Lowering<'_, '_> {
                 return Err("its operands have their positions on different axes".to_owned());
             }
         }
-        let masked = node.inputs.iter().filter(|input| self.form(**input).is_some()).count();
-        let linear = match node.op.kind.as_str() {
-            "Add" | "Subtract" => true,
-            "Multiply" => masked == 1,
-            "Divide" => masked == 1 && self.form(node.inputs[0]).is_some(),
-            _ => false,
-        };
-        if !linear {
+        let varies: Vec<bool> = node.inputs.iter().map(|input| self.form(*input).is_some()).collect();
+        if !is_linear(&node.op.kind, &varies) {
             self.bends();
         }
         let is_zero = |this: &Self, i: usize| {
@@ -215,7 +209,7 @@ impl Lowering<'_, '_> {
         }
         let zeros = |this: &Self, i: usize| is_zero(this, i);
         // 0 + s is s.
-        if node.op.kind == "Add"
+        if node.op.kind == OpKind::Add
             && inputs.len() == 2
             && let Some(i) = (0..2).find(|i| zeros(self, 1 - *i))
         {
@@ -283,7 +277,7 @@ impl Lowering<'_, '_> {
         id: NodeId,
         node: &Node,
         first: OutletId,
-        parts: &[Vec<Pick>],
+        parts: &[Vec<Selection>],
     ) -> Result<Vec<Form>, Why> {
         let positions = self.positions(first)?;
         let along = parts.iter().flatten().find(|pick| positions.contains(&pick.axis));
@@ -318,7 +312,7 @@ impl Lowering<'_, '_> {
     /// Tokens before the grid's, picked from a masked value: no mask changes them. `None` where that is not
     /// what a node does.
     pub(super) fn prefix_tokens(&mut self, id: NodeId, node: &Node, action: &Action) -> Option<OutletId> {
-        let Action::Pick(parts) = action else { return None };
+        let Action::Select(parts) = action else { return None };
         let [picks] = &parts[..] else { return None };
         let ([pick], first) = (&picks[..], *node.inputs.first()?) else { return None };
         self.rest(first)?;
@@ -477,7 +471,7 @@ impl Lowering<'_, '_> {
         let mut at = outlet;
         while self.positions(at).is_err() {
             let node = self.node(at);
-            if !matches!(node.op.kind.as_str(), "Reshape" | "Squeeze" | "Unsqueeze") {
+            if !node.op.kind.is_reshape() {
                 return None;
             }
             at = *node.inputs.first()?;

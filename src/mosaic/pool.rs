@@ -4,7 +4,7 @@
 //! results of all masks are laid out where the positions were.
 
 use super::{Form, Lowering, Rest, Why};
-use crate::graph::{Node, NodeId, OutletId, Size};
+use crate::graph::{Node, NodeId, OpKind, OutletId, Size};
 use crate::ir::ElementType;
 use crate::ops::Reduction;
 
@@ -127,14 +127,15 @@ impl Lowering<'_, '_> {
                 // hot + (K-1) rest, or hot - rest[k] + sum of rest.
                 let sum = if uniform {
                     let count = self.patch.size_float("positions", &k, element);
-                    let all = self.patch.binary(&format!("{hint}/rest"), "Multiply", rest, count);
-                    let others = self.patch.binary(&format!("{hint}/rest"), "Subtract", all, rest);
-                    self.patch.binary(hint, "Add", map, others)
+                    let all = self.patch.binary(&format!("{hint}/rest"), OpKind::Multiply, rest, count);
+                    let others = self.patch.binary(&format!("{hint}/rest"), OpKind::Subtract, all, rest);
+                    self.patch.binary(hint, OpKind::Add, map, others)
                 } else {
                     let rest = self.at_every_position(hint, map, rest, positions);
-                    let all = self.patch.reduce(&format!("{hint}/rest"), "ReduceSum", rest, positions, true);
-                    let difference = self.patch.binary(hint, "Subtract", map, rest);
-                    self.patch.binary(hint, "Add", difference, all)
+                    let all =
+                        self.patch.reduce(&format!("{hint}/rest"), OpKind::ReduceSum, rest, positions, true);
+                    let difference = self.patch.binary(hint, OpKind::Subtract, map, rest);
+                    self.patch.binary(hint, OpKind::Add, difference, all)
                 };
                 if reduction == Reduction::Mean { self.over_k(hint, sum, &k, element) } else { sum }
             }
@@ -143,7 +144,7 @@ impl Lowering<'_, '_> {
                     Rest::Value(rest) => rest,
                     Rest::Zero => self.patch.float("zero", element, 0.0),
                 };
-                let kind = if reduction == Reduction::Max { "Maximum" } else { "Minimum" };
+                let kind = if reduction == Reduction::Max { OpKind::Maximum } else { OpKind::Minimum };
                 self.patch.binary(hint, kind, map, rest)
             }
             _ => return Err("no rule for this reduction of a one-hot mosaic".to_owned()),
@@ -176,10 +177,10 @@ impl Lowering<'_, '_> {
         #[allow(clippy::cast_precision_loss)]
         if let Size::Fixed(k) = k {
             let part = self.patch.float("positions_inverse", element, 1.0 / *k as f32);
-            return self.patch.binary(hint, "Multiply", value, part);
+            return self.patch.binary(hint, OpKind::Multiply, value, part);
         }
         let count = self.patch.size_float("positions", k, element);
-        self.patch.binary(hint, "Divide", value, count)
+        self.patch.binary(hint, OpKind::Divide, value, count)
     }
 
     /// A pooled map in its own layout, made `[N,C,h,w]`.

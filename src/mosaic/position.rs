@@ -4,7 +4,7 @@
 //! convolution here; what rearranges axes of extent 1 is nothing at all.
 
 use super::{Form, Lowering, Why};
-use crate::graph::{Fact, Node, NodeId, OutletId, Size};
+use crate::graph::{Fact, Node, NodeId, OpKind, OutletId, Size};
 use crate::ops::{Action, Extent, Reduction, Window, WindowKind};
 
 impl Lowering<'_, '_> {
@@ -25,9 +25,7 @@ impl Lowering<'_, '_> {
                 self.plain_parameters(node)?;
                 self.position_clone(node, inputs.collect(), x)
             }
-            Action::Within { axes, .. }
-                if matches!(node.op.kind.as_str(), "SoftMax" | "Softmax" | "LogSoftmax") =>
-            {
+            Action::Within { axes, .. } if matches!(node.op.kind, OpKind::SoftMax | OpKind::LogSoftmax) => {
                 if axes[..] != [channel] {
                     return Err("it works along an axis of extent 1".to_owned());
                 }

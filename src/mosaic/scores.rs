@@ -2,9 +2,9 @@
 
 use super::{Form, Lowering, Why};
 use crate::analysis::Logits;
-use crate::graph::{Node, Op, OutletId, Size};
+use crate::graph::{Node, Op, OpKind, OutletId, Size};
 use crate::ir::Dim;
-use crate::ops::{Action, Extent, Window, WindowKind, Zero, action};
+use crate::ops::{Action, Extent, Window, WindowKind, Zero};
 
 /// Classes that are explained.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,7 +160,7 @@ impl Lowering<'_, '_> {
         }
         let (_, class) = self.vector(outlet)?;
         let hint = format!("{}/targets", node.name);
-        match action(self.model(), node) {
+        match self.model().action(outlet.node) {
             Action::Elementwise(_) => {
                 let rank = node.outputs[0].fact.rank();
                 let mut inputs = Vec::new();
@@ -199,7 +199,7 @@ impl Lowering<'_, '_> {
                 {
                     return Err("it is no product of channels with one matrix".to_owned());
                 }
-                let order = if transpose_b { [0, 1] } else { [1, 0] };
+                let order = if *transpose_b { [0, 1] } else { [1, 0] };
                 let weight = self.patch.transpose(&hint, weight, &order);
                 self.selected_product(&hint, x, weight, selection)
             }
@@ -291,7 +291,7 @@ impl Lowering<'_, '_> {
         let mut fact = self.patch.fact(x).clone();
         fact.shape[axis] = Dim::Fixed(selection.count);
         let at = self.patch.integer(&format!("{hint}/axis"), i64::try_from(axis).unwrap_or(1));
-        let op = Op::new("Gather", "opset8").with("batch_dims", 1);
+        let op = Op::new(OpKind::Gather, "opset8").with("batch_dims", 1);
         self.patch.add(hint, op, vec![x, selection.indices, at], vec![fact])
     }
 }

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::head;
 use crate::analysis::{Labels, Logits};
-use crate::graph::{Fact, Node, NodeId, OutletId, Patch, Size};
+use crate::graph::{Fact, Node, NodeId, OpKind, OutletId, Size};
 use crate::ir::{Dim, Shape};
 use crate::model::Model;
-use crate::ops::{Action, Pick, action};
+use crate::ops::{Action, Selection};
+use crate::patch::Patch;
 
 /// What of a value is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -123,7 +124,7 @@ impl<'a> Demands<'a> {
     }
 
     /// Tokens that an output of a pick takes from its input, where all of them stand before the grid's.
-    fn picked(&self, node: &Node, picks: &[Pick], slot: usize) -> Option<Demand> {
+    fn picked(&self, node: &Node, picks: &[Selection], slot: usize) -> Option<Demand> {
         let [pick] = picks else { return None };
         let axes = self.labels.get(*node.inputs.first()?)?;
         let start = pick.start.filter(|_| pick.drops || pick.step == 1)?;
@@ -143,8 +144,8 @@ impl<'a> Demands<'a> {
         if demand == Demand::Nothing || node.inputs.is_empty() {
             return Some(vec![Demand::Nothing; node.inputs.len()]);
         }
-        let action = action(self.model, node);
-        if let Action::Pick(parts) = &action {
+        let action = self.model.action(id);
+        if let Action::Select(parts) = &action {
             let picked =
                 parts.iter().enumerate().map(|(slot, picks)| match self.of(OutletId::new(id, slot)) {
                     Demand::Nothing => Some(Demand::Nothing),
@@ -168,16 +169,16 @@ impl<'a> Demands<'a> {
             Action::Within { axes, .. } if !axes.contains(&axis) => needs[0] = demand,
             Action::Reduce { axes, keep_dims, .. } => {
                 let kept: Vec<usize> =
-                    (0..shape(0).len()).filter(|i| keep_dims || !axes.contains(i)).collect();
+                    (0..shape(0).len()).filter(|i| *keep_dims || !axes.contains(i)).collect();
                 let from = kept.get(axis).copied().filter(|axis| !axes.contains(axis));
                 needs[0] = demand.on(from, shape(0));
             }
             Action::MatMul { transpose_a, transpose_b } if shape(0).len() > 1 && shape(1).len() > 1 => {
                 let (a, b) = (shape(0).len(), shape(1).len());
                 if axis + 2 == rank {
-                    needs[0] = demand.on(Some(if transpose_a { a - 1 } else { a - 2 }), shape(0));
+                    needs[0] = demand.on(Some(if *transpose_a { a - 1 } else { a - 2 }), shape(0));
                 } else if axis + 1 == rank {
-                    needs[1] = demand.on(Some(if transpose_b { b - 2 } else { b - 1 }), shape(1));
+                    needs[1] = demand.on(Some(if *transpose_b { b - 2 } else { b - 1 }), shape(1));
                 } else {
                     for (i, need) in needs.iter_mut().enumerate() {
                         *need = demand.on(aligned(i, axis), shape(i));
@@ -208,7 +209,7 @@ impl<'a> Demands<'a> {
                     };
                 }
             }
-            Action::Pick(parts) => {
+            Action::Select(parts) => {
                 let [picks] = &parts[..] else {
                     // A split along another axis.
                     let other = parts.iter().flatten().all(|pick| pick.axis != axis && !pick.drops);
@@ -221,7 +222,7 @@ impl<'a> Demands<'a> {
                 let from = kept.nth(axis).filter(|from| picks.iter().all(|pick| pick.axis != *from));
                 needs[0] = demand.on(from, shape(0));
             }
-            Action::Concat { axis: joined } if joined != axis => needs.fill(demand),
+            Action::Concat { axis: joined } if *joined != axis => needs.fill(demand),
             Action::Concat { .. } => {
                 self.parts(node, demand, &mut needs);
                 return Some(needs);
@@ -292,8 +293,8 @@ impl Sinking<'_> {
                 _ => Some(self.read(*input, *need)?),
             });
         }
-        let action = action(self.model, node);
-        if let (Action::Pick(parts), Demand::Rows { start: first, .. }) = (&action, needs[0])
+        let action = self.model.action(id);
+        if let (Action::Select(parts), Demand::Rows { start: first, .. }) = (&action, needs[0])
             && parts
                 .iter()
                 .flatten()
@@ -314,7 +315,7 @@ impl Sinking<'_> {
         }
         let facts: Vec<Fact> = node.outputs.iter().map(|outlet| narrowed(&outlet.fact, demand)).collect();
         let first = match (&action, demand) {
-            (Action::Reshape, _) if !matches!(node.op.kind.as_str(), "Squeeze" | "Unsqueeze") => {
+            (Action::Reshape, _) if !matches!(node.op.kind, OpKind::Squeeze | OpKind::Unsqueeze) => {
                 let sizes = self.patch.sizes(OutletId::new(id, 0));
                 let sizes: Vec<Size> = facts[0]
                     .shape

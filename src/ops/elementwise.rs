@@ -1,44 +1,83 @@
 //! Activations, arithmetic and norms.
 
-use super::{Action, Zero, axes, axis, input_integers};
-use crate::graph::Node;
-use crate::model::Model;
+use super::{Action, Constants, Zero, axes, axis};
+use crate::graph::{Node, OpKind};
 
-pub(super) fn action(model: &Model, node: &Node) -> Option<Action> {
-    let rank = node.inputs.first().map_or(0, |input| model.graph().fact(*input).rank());
-    Some(match node.op.kind.as_str() {
-        "Abs" | "Asin" | "Asinh" | "Atan" | "Atanh" | "Ceiling" | "Convert" | "ConvertLike" | "Elu"
-        | "Erf" | "Floor" | "Gelu" | "HSwish" | "Mish" | "Negative" | "PReLU" | "PRelu" | "ReLU" | "Relu"
-        | "Round" | "Selu" | "Sign" | "Sin" | "Sinh" | "SoftSign" | "Sqrt" | "Swish" | "Tan" | "Tanh" => {
-            Action::Pointwise(Zero::Kept)
-        }
-        "Clamp" => {
+pub(super) fn action(constants: Constants<'_>, node: &Node) -> Option<Action> {
+    let rank = node.inputs.first().map_or(0, |input| constants.fact(*input).rank());
+    Some(match &node.op.kind {
+        OpKind::Abs
+        | OpKind::Asin
+        | OpKind::Asinh
+        | OpKind::Atan
+        | OpKind::Atanh
+        | OpKind::Ceiling
+        | OpKind::Convert
+        | OpKind::ConvertLike
+        | OpKind::Elu
+        | OpKind::Erf
+        | OpKind::Floor
+        | OpKind::Gelu
+        | OpKind::HSwish
+        | OpKind::Mish
+        | OpKind::Negative
+        | OpKind::PRelu
+        | OpKind::Relu
+        | OpKind::Round
+        | OpKind::Selu
+        | OpKind::Sign
+        | OpKind::Sin
+        | OpKind::Sinh
+        | OpKind::SoftSign
+        | OpKind::Sqrt
+        | OpKind::Swish
+        | OpKind::Tan
+        | OpKind::Tanh => Action::Pointwise(Zero::Kept),
+        OpKind::Clamp => {
             let bound = |name| node.op.attribute(name).and_then(|text| text.trim().parse::<f64>().ok());
             let around_zero =
                 bound("min").is_some_and(|min| min <= 0.0) && bound("max").is_some_and(|max| max >= 0.0);
             Action::Pointwise(if around_zero { Zero::Kept } else { Zero::Lost })
         }
-        "Acos" | "Acosh" | "Cos" | "Cosh" | "Exp" | "HSigmoid" | "HardSigmoid" | "Log" | "LogicalNot"
-        | "Sigmoid" | "SoftPlus" => Action::Pointwise(Zero::Lost),
+        OpKind::Acos
+        | OpKind::Acosh
+        | OpKind::Cos
+        | OpKind::Cosh
+        | OpKind::Exp
+        | OpKind::HSigmoid
+        | OpKind::HardSigmoid
+        | OpKind::Log
+        | OpKind::LogicalNot
+        | OpKind::Sigmoid
+        | OpKind::SoftPlus => Action::Pointwise(Zero::Lost),
         // The first set has the data third.
-        "BatchNormInference" if node.op.opset != "opset1" => Action::Pointwise(Zero::Lost),
-        "Add" | "Subtract" | "Maximum" | "Minimum" | "SquaredDifference" => {
+        OpKind::BatchNormInference if node.op.opset != "opset1" => Action::Pointwise(Zero::Lost),
+        OpKind::Add | OpKind::Subtract | OpKind::Maximum | OpKind::Minimum | OpKind::SquaredDifference => {
             Action::Elementwise(Zero::AllZero)
         }
-        "Multiply" => Action::Elementwise(Zero::Absorbing),
-        "Divide" => Action::Elementwise(Zero::First),
-        "Power" => {
-            let exponent = node.inputs.get(1).and_then(|input| model.scalar(*input));
+        OpKind::Multiply => Action::Elementwise(Zero::Absorbing),
+        OpKind::Divide => Action::Elementwise(Zero::First),
+        OpKind::Power => {
+            let exponent = node.inputs.get(1).and_then(|input| constants.scalar(*input));
             Action::Elementwise(if exponent.is_some_and(|p| p > 0.0) { Zero::First } else { Zero::Lost })
         }
-        "Equal" | "NotEqual" | "Greater" | "GreaterEqual" | "Less" | "LessEqual" | "LogicalAnd"
-        | "LogicalOr" | "LogicalXor" | "Mod" | "FloorMod" | "Select" | "FakeQuantize" => {
-            Action::Elementwise(Zero::Lost)
-        }
-        "MVN" => {
+        OpKind::Equal
+        | OpKind::NotEqual
+        | OpKind::Greater
+        | OpKind::GreaterEqual
+        | OpKind::Less
+        | OpKind::LessEqual
+        | OpKind::LogicalAnd
+        | OpKind::LogicalOr
+        | OpKind::LogicalXor
+        | OpKind::Mod
+        | OpKind::FloorMod
+        | OpKind::Select
+        | OpKind::FakeQuantize => Action::Elementwise(Zero::Lost),
+        OpKind::Mvn => {
             // opset6 takes the axes as an input; opset1 as attributes.
             let axes = match node.inputs.len() {
-                2.. => axes(&input_integers(model, node, 1)?, rank)?,
+                2.. => axes(&constants.input_integers(node, 1)?, rank)?,
                 _ => match node.op.integers("reduction_axes") {
                     Some(list) => axes(&list, rank)?,
                     None if node.op.flag("across_channels") => (1..rank).collect(),
@@ -47,15 +86,17 @@ pub(super) fn action(model: &Model, node: &Node) -> Option<Action> {
             };
             Action::Within { axes, zero: Zero::Kept }
         }
-        "NormalizeL2" => {
-            Action::Within { axes: axes(&input_integers(model, node, 1)?, rank)?, zero: Zero::Kept }
+        OpKind::NormalizeL2 => {
+            Action::Within { axes: axes(&constants.input_integers(node, 1)?, rank)?, zero: Zero::Kept }
         }
-        "SoftMax" | "Softmax" => softmax(node, rank, 1)?,
-        "LogSoftmax" | "LogSoftMax" => softmax(node, rank, 1)?,
-        "GroupNormalization" => Action::Within { axes: (1..rank).collect(), zero: Zero::Lost },
-        "LRN" => Action::Within { axes: axes(&input_integers(model, node, 1)?, rank)?, zero: Zero::Kept },
-        "CumSum" => {
-            let at = input_integers(model, node, 1)?;
+        OpKind::SoftMax => softmax(node, rank, 1)?,
+        OpKind::LogSoftmax => softmax(node, rank, 1)?,
+        OpKind::GroupNormalization => Action::Within { axes: (1..rank).collect(), zero: Zero::Lost },
+        OpKind::Lrn => {
+            Action::Within { axes: axes(&constants.input_integers(node, 1)?, rank)?, zero: Zero::Kept }
+        }
+        OpKind::CumSum => {
+            let at = constants.input_integers(node, 1)?;
             Action::Within { axes: vec![axis(at.first().copied(), rank)?], zero: Zero::Kept }
         }
         _ => return None,

@@ -1,25 +1,34 @@
 //! What is known of each operator.
 //!
 //! [`Action`] says how an operation moves and mixes data, in terms of its axes. Everything else
-//! follows from it: where height and width are ([`crate::analysis`]), what happens to a one-hot
-//! mosaic, and which axis carries the batch ([`crate::mosaic`]). To teach the tool an operator is to
-//! give its action here.
+//! follows from it: where height and width are, what happens to a one-hot mosaic, and which axis carries
+//! the batch. [`Passage`] says what becomes of scores. Both are worked out once for each node, as its
+//! [`Semantics`]. To teach the tool an operator is to give its action here.
 //!
 //! Semantics: OpenVINO operation sets 1 to 16.
 
+mod boxes;
+mod constants;
 mod elementwise;
-mod pick;
+mod fold;
+mod linear;
+mod passage;
 mod reduce;
-mod sound;
+mod select;
+mod shape_check;
 mod window;
 
-pub use pick::Pick;
+pub(crate) use boxes::BoxStage;
+pub(crate) use constants::Constants;
+pub(crate) use linear::is_linear;
+pub use passage::Activation;
+pub(crate) use passage::{Passage, source};
 pub use reduce::Reduction;
+pub use select::Selection;
 pub use window::{Extent, Window, WindowKind};
 
-use crate::graph::{Node, OutletId};
+use crate::graph::{Node, OpKind};
 use crate::ir::resolve_axis;
-use crate::model::Model;
 
 /// What becomes of zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +89,7 @@ pub enum Action {
     /// Regroups axes and keeps the order of elements (Reshape, Squeeze, Unsqueeze).
     Reshape,
     /// Takes parts of axes (Slice, StridedSlice, Gather, Split); one entry for each output.
-    Pick(Vec<Vec<Pick>>),
+    Select(Vec<Vec<Selection>>),
     /// Cuts an axis into patches, perhaps overlapping ones (im2col): in its place come the offset inside a
     /// patch and the patch.
     Unfold {
@@ -107,47 +116,50 @@ pub enum Action {
     Opaque,
 }
 
-/// The action of a node of a model; [`Action::Opaque`] also where the shapes that the file declares
-/// contradict the operation.
-pub fn action(model: &Model, node: &Node) -> Action {
-    let action = described(model, node);
-    if sound::sound(model, node, &action) { action } else { Action::Opaque }
+/// What a node does: how it moves and mixes data, and what scores may pass through it.
+#[derive(Debug, Clone)]
+pub(crate) struct Semantics {
+    /// [`Action::Opaque`] also where the shapes that the file declares contradict the operation.
+    pub(crate) action: Action,
+    /// Whether the action is opaque only because of that.
+    pub(crate) contradicted: bool,
+    /// What becomes of scores.
+    pub(crate) passage: Passage,
 }
 
-/// Whether a node is opaque only because the shapes that the file declares contradict its operation.
-pub(crate) fn contradicted(model: &Model, node: &Node) -> bool {
-    !sound::sound(model, node, &described(model, node))
-}
-
-fn described(model: &Model, node: &Node) -> Action {
-    let rank = node.inputs.first().map_or(0, |input| model.graph().fact(*input).rank());
-    match node.op.kind.as_str() {
-        "ShapeOf" => Action::ShapeOf,
-        "Reshape" | "Squeeze" | "Unsqueeze" => Action::Reshape,
-        "Transpose" => match input_integers(model, node, 1) {
-            Some(order) => order_of(&order, rank).map_or(Action::Opaque, |order| Action::Transpose { order }),
-            None => Action::Opaque,
-        },
-        "Concat" => {
-            axis(node.op.integer("axis"), rank).map_or(Action::Opaque, |axis| Action::Concat { axis })
-        }
-        "MatMul" => Action::MatMul {
-            transpose_a: node.op.flag("transpose_a"),
-            transpose_b: node.op.flag("transpose_b"),
-        },
-        "ScaledDotProductAttention" => Action::Attention,
-        _ => elementwise::action(model, node)
-            .or_else(|| reduce::action(model, node, rank))
-            .or_else(|| window::action(model, node, rank))
-            .or_else(|| pick::action(model, node, rank))
-            .unwrap_or(Action::Opaque),
+impl Semantics {
+    /// Looks at a node once; whoever wants to know later asks the model.
+    pub(crate) fn of(constants: Constants<'_>, node: &Node) -> Self {
+        let action = described(constants, node);
+        let contradicted = !shape_check::agrees(constants, node, &action);
+        let action = if contradicted { Action::Opaque } else { action };
+        Self { action, contradicted, passage: Passage::of(constants, node) }
     }
 }
 
-/// The integers of a node's constant input.
-fn input_integers(model: &Model, node: &Node, input: usize) -> Option<Vec<i64>> {
-    let input: OutletId = *node.inputs.get(input)?;
-    model.integers(input)
+fn described(constants: Constants<'_>, node: &Node) -> Action {
+    let rank = node.inputs.first().map_or(0, |input| constants.fact(*input).rank());
+    match &node.op.kind {
+        OpKind::ShapeOf => Action::ShapeOf,
+        OpKind::Reshape | OpKind::Squeeze | OpKind::Unsqueeze => Action::Reshape,
+        OpKind::Transpose => match constants.input_integers(node, 1) {
+            Some(order) => order_of(&order, rank).map_or(Action::Opaque, |order| Action::Transpose { order }),
+            None => Action::Opaque,
+        },
+        OpKind::Concat => {
+            axis(node.op.integer("axis"), rank).map_or(Action::Opaque, |axis| Action::Concat { axis })
+        }
+        OpKind::MatMul => Action::MatMul {
+            transpose_a: node.op.flag("transpose_a"),
+            transpose_b: node.op.flag("transpose_b"),
+        },
+        OpKind::ScaledDotProductAttention => Action::Attention,
+        _ => elementwise::action(constants, node)
+            .or_else(|| reduce::action(constants, node, rank))
+            .or_else(|| window::action(constants, node, rank))
+            .or_else(|| select::action(constants, node, rank))
+            .unwrap_or(Action::Opaque),
+    }
 }
 
 /// Resolves a possibly negative axis.

@@ -1,8 +1,7 @@
 //! Reductions over axes.
 
-use super::{Action, axes, input_integers};
-use crate::graph::Node;
-use crate::model::Model;
+use super::{Action, Constants, axes};
+use crate::graph::{Node, OpKind};
 
 /// What a reduction computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,15 +18,19 @@ pub enum Reduction {
     Other,
 }
 
-pub(super) fn action(model: &Model, node: &Node, rank: usize) -> Option<Action> {
-    let reduction = match node.op.kind.as_str() {
-        "ReduceMean" => Reduction::Mean,
-        "ReduceSum" => Reduction::Sum,
-        "ReduceMax" => Reduction::Max,
-        "ReduceMin" => Reduction::Min,
-        "ReduceL1" | "ReduceL2" | "ReduceProd" | "ReduceLogicalAnd" | "ReduceLogicalOr" => Reduction::Other,
+pub(super) fn action(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
+    let reduction = match &node.op.kind {
+        OpKind::ReduceMean => Reduction::Mean,
+        OpKind::ReduceSum => Reduction::Sum,
+        OpKind::ReduceMax => Reduction::Max,
+        OpKind::ReduceMin => Reduction::Min,
+        OpKind::ReduceL1
+        | OpKind::ReduceL2
+        | OpKind::ReduceProd
+        | OpKind::ReduceLogicalAnd
+        | OpKind::ReduceLogicalOr => Reduction::Other,
         _ => return None,
     };
-    let axes = axes(&input_integers(model, node, 1)?, rank)?;
+    let axes = axes(&constants.input_integers(node, 1)?, rank)?;
     Some(Action::Reduce { reduction, axes, keep_dims: node.op.flag("keep_dims") })
 }

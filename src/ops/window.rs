@@ -1,9 +1,8 @@
 //! Convolutions and poolings: operations on `[N,C,spatial…]` that look at a neighbourhood.
 
-use super::{Action, Reduction};
-use crate::graph::Node;
+use super::{Action, Constants, Reduction};
+use crate::graph::{Node, OpKind};
 use crate::ir::Dim;
-use crate::model::Model;
 
 /// A convolution or pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,33 +35,33 @@ pub enum Extent {
     Local,
 }
 
-pub(super) fn action(model: &Model, node: &Node, rank: usize) -> Option<Action> {
-    let kind = match node.op.kind.as_str() {
-        "Convolution" => WindowKind::Convolution,
-        "GroupConvolution" => WindowKind::GroupConvolution,
-        "AvgPool" | "AdaptiveAvgPool" => WindowKind::Pool(Reduction::Mean),
-        "MaxPool" | "AdaptiveMaxPool" => WindowKind::Pool(Reduction::Max),
+pub(super) fn action(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
+    let kind = match &node.op.kind {
+        OpKind::Convolution => WindowKind::Convolution,
+        OpKind::GroupConvolution => WindowKind::GroupConvolution,
+        OpKind::AvgPool | OpKind::AdaptiveAvgPool => WindowKind::Pool(Reduction::Mean),
+        OpKind::MaxPool | OpKind::AdaptiveMaxPool => WindowKind::Pool(Reduction::Max),
         _ => return None,
     };
     if rank < 3 {
         return None;
     }
     let spatial = |dims: &[Dim]| dims.get(2..).map(<[Dim]>::to_vec).unwrap_or_default();
-    let input = spatial(&model.graph().fact(*node.inputs.first()?).shape);
+    let input = spatial(&constants.fact(*node.inputs.first()?).shape);
     let output = spatial(&node.outputs.first()?.fact.shape);
     let pads = ["pads_begin", "pads_end"]
         .iter()
         .all(|name| node.op.integers(name).is_none_or(|pads| pads.iter().all(|pad| *pad == 0)));
-    let adaptive = node.op.kind.starts_with("Adaptive");
+    let adaptive = matches!(node.op.kind, OpKind::AdaptiveAvgPool | OpKind::AdaptiveMaxPool);
     let kernel: Vec<Dim> = match kind {
         WindowKind::Pool(_) if adaptive => input.clone(),
         WindowKind::Pool(_) => {
             let kernel = node.op.integers("kernel")?;
             kernel.iter().map(|size| usize::try_from(*size).map_or(Dim::Dynamic, Dim::Fixed)).collect()
         }
-        WindowKind::Convolution => spatial(&model.graph().fact(*node.inputs.get(1)?).shape),
+        WindowKind::Convolution => spatial(&constants.fact(*node.inputs.get(1)?).shape),
         WindowKind::GroupConvolution => {
-            model.graph().fact(*node.inputs.get(1)?).shape.get(3..).map(<[Dim]>::to_vec)?
+            constants.fact(*node.inputs.get(1)?).shape.get(3..).map(<[Dim]>::to_vec)?
         }
     };
     let strides = node.op.integers("strides").is_none_or(|strides| strides.iter().all(|stride| *stride == 1));

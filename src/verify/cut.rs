@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use crate::graph::{Graph, NodeId, OutletId};
+use crate::graph::{Graph, NodeId, OpKind, OutletId};
 use crate::ir::{Dim, Document, ElementType, Shape};
 use crate::runtime::Tensor;
 
@@ -123,14 +123,14 @@ fn carriers(graph: &Graph, is_source: impl Fn(OutletId) -> bool) -> Vec<bool> {
     let mut carries = vec![false; graph.len()];
     for &id in graph.order() {
         let node = graph.node(id);
-        carries[id.0] = node.op.kind != "ShapeOf"
+        carries[id.0] = node.op.kind != OpKind::ShapeOf
             && node.inputs.iter().any(|&input| carries[input.node.0] || is_source(input));
     }
     carries
 }
 
 pub(super) fn is_parameter(graph: &Graph, id: NodeId) -> bool {
-    graph.node(id).op.kind == "Parameter"
+    graph.node(id).op.kind == OpKind::Parameter
 }
 
 /// Layer id and port id of an outlet.

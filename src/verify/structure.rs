@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::report::Check;
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, OpKind, constants};
 use crate::ir::{Document, LayerElement, Weights, marker};
 
 /// What was compared, and what was added.
@@ -49,7 +49,7 @@ pub(super) fn check(
     edges(old, new, &mut problems);
     outputs(old, new, &mut problems);
     record(old, new, &mut problems);
-    match Graph::new(new).and_then(|_| Weights::open(new_bin, new)) {
+    match Graph::new(new).and_then(|_| Weights::open(new_bin, &constants(new))) {
         Ok(_) => {}
         Err(e @ Error::Io { .. }) => return Err(e),
         Err(e) => problems.push(e.to_string()),
@@ -88,7 +88,7 @@ fn layers(old: &Document, new: &Document, problems: &mut Vec<String>) {
         if !names.insert(&layer.name) {
             found.push(format!("the name of the added {} is taken", layer.place(None)));
         }
-        if layer.kind == "Parameter" {
+        if OpKind::from(&*layer.kind) == OpKind::Parameter {
             found.push(format!("the added {} is a model input", layer.place(None)));
         }
     }
@@ -160,7 +160,7 @@ fn shown(mut found: Vec<String>, problems: &mut Vec<String>) {
 /// Results become outputs in file order, so the original's have to be the first.
 fn outputs(old: &Document, new: &Document, problems: &mut Vec<String>) {
     let results = |document: &Document| -> Vec<u64> {
-        let is_result = |layer: &&LayerElement| layer.kind == "Result";
+        let is_result = |layer: &&LayerElement| OpKind::from(&*layer.kind) == OpKind::Result;
         document.layers().iter().filter(is_result).map(|layer| layer.id).collect()
     };
     let (old, new) = (results(old), results(new));

@@ -1,6 +1,6 @@
 //! The layer that makes a map of scores: a product with weights, with constants for each channel since.
 
-use crate::graph::{Graph, OutletId};
+use crate::graph::{Graph, OpKind, OutletId};
 
 /// Bias, scale and the like between a convolution and what is read; a limit for graphs that are none.
 const MAX_STEPS: usize = 8;
@@ -16,11 +16,11 @@ pub(super) fn reads(graph: &Graph, outlet: OutletId) -> Option<OutletId> {
     for _ in 0..MAX_STEPS {
         let node = graph.node(at.node);
         let first = *node.inputs.first()?;
-        at = match node.op.kind.as_str() {
-            _ if node.op.is_convolution() => return Some(first),
-            "MatMul" if constant(graph, *node.inputs.get(1)?) => return Some(first),
-            "Convert" | "FakeQuantize" | "Transpose" => first,
-            "Add" | "Subtract" | "Multiply" => {
+        at = match &node.op.kind {
+            _ if node.op.kind.is_convolution() => return Some(first),
+            OpKind::MatMul if constant(graph, *node.inputs.get(1)?) => return Some(first),
+            OpKind::Convert | OpKind::FakeQuantize | OpKind::Transpose => first,
+            OpKind::Add | OpKind::Subtract | OpKind::Multiply => {
                 let second = *node.inputs.get(1)?;
                 let (data, parameter) =
                     if constant(graph, second) { (first, second) } else { (second, first) };
@@ -44,7 +44,7 @@ pub(super) fn constant(graph: &Graph, outlet: OutletId) -> bool {
     while let Some(id) = open.pop() {
         let node = graph.node(id);
         seen += 1;
-        if node.op.kind == "Const" {
+        if node.op.kind == OpKind::Const {
             continue;
         }
         if node.inputs.is_empty() || seen > MAX_CONSTANT {

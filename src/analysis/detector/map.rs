@@ -6,25 +6,7 @@ use std::ops::Range;
 use crate::analysis::{Axes, Axis, Labels, Reason, Role};
 use crate::graph::{Graph, OutletId, Size};
 use crate::ir::Dim;
-
-/// What a model applies to scores on their way to an output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// Each score by itself.
-    Sigmoid,
-    /// Over the classes.
-    Softmax,
-}
-
-impl Activation {
-    /// The name by which it is recorded.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sigmoid => "sigmoid",
-            Self::Softmax => "softmax",
-        }
-    }
-}
+use crate::ops::Activation;
 
 /// Channels of a map `[N, anchors * fields, h, w]`, or of the same in another order of axes.
 ///

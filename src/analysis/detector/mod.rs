@@ -11,13 +11,14 @@ mod select;
 mod tail;
 mod trace;
 
-pub use map::{Activation, ChannelMap};
+pub use map::ChannelMap;
 pub use named::named;
-pub(super) use tail::{decoding, has_boxes, pair, region, suppression};
+pub(super) use tail::{first, has_boxes, pair};
 
 use super::{Labels, Reason};
 use crate::graph::{Graph, OutletId};
 use crate::model::Model;
+use crate::ops::BoxStage;
 use pairs::{Pairs, pairs};
 use select::{Segment, choose, segments};
 use tail::Seed;
@@ -68,7 +69,7 @@ impl DetectorHeads {
     /// What was looked at, and a [`Reason`] for each.
     pub fn find(model: &Model, labels: &Labels, wanted: Option<&str>) -> Result<Self, Vec<(String, Reason)>> {
         let graph = model.graph();
-        if let Some(layer) = region(graph) {
+        if let Some(layer) = first(graph, BoxStage::Region) {
             let place = graph.node(layer).place();
             return Err(vec![("the model".to_owned(), Reason::TwoStage { place })]);
         }

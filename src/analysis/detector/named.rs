@@ -4,7 +4,7 @@ use super::map::ChannelMap;
 use super::{Boxes, DetectorHeads, Scale, head};
 use crate::analysis::{Atom, Axes, Axis, Labels, Reason, Role};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, OutletId};
+use crate::graph::{Graph, OpKind, OutletId};
 use crate::ir::Dim;
 use crate::message::{Setting, message};
 use crate::model::Model;
@@ -66,10 +66,11 @@ fn comes_from(graph: &Graph, map: OutletId, outlet: OutletId) -> bool {
     while at != outlet {
         let node = graph.node(at.node);
         let data = node.inputs.iter().find(|input| !head::constant(graph, **input));
-        match (node.op.kind.as_str(), data) {
-            ("Add" | "Subtract" | "Multiply" | "FakeQuantize" | "Convert", Some(data))
-                if head::reads(graph, at).is_some() =>
-            {
+        match (&node.op.kind, data) {
+            (
+                OpKind::Add | OpKind::Subtract | OpKind::Multiply | OpKind::FakeQuantize | OpKind::Convert,
+                Some(data),
+            ) if head::reads(graph, at).is_some() => {
                 at = *data;
             }
             _ => return false,

@@ -1,58 +1,18 @@
 //! Where a detector's scores end: in what suppresses or sorts boxes, or in outputs.
 
 use super::trace::Point;
-use crate::analysis::{Atom, Axis, Labels, Role};
-use crate::graph::{Graph, NodeId, OutletId};
+use crate::analysis::{Atom, Axis, Labels, Role, walk};
+use crate::graph::{Graph, NodeId, OpKind, OutletId, Output};
 use crate::ir::Dim;
 use crate::model::Model;
-use crate::ops::{Action, action};
-
-/// Operations that look at regions which an earlier stage proposed.
-const REGION: [&str; 9] = [
-    "ROIAlign",
-    "ROIAlignRotated",
-    "ROIPooling",
-    "PSROIPooling",
-    "DeformablePSROIPooling",
-    "Proposal",
-    "ExperimentalDetectronROIFeatureExtractor",
-    "ExperimentalDetectronGenerateProposalsSingleImage",
-    "GenerateProposals",
-];
-
-/// Operations that drop boxes which overlap better ones; their second input is scores `[N,classes,boxes]`.
-const SUPPRESSION: [&str; 6] = [
-    "NonMaxSuppression",
-    "NonMaxSuppressionIEInternal",
-    "NMSRotated",
-    "MulticlassNms",
-    "MatrixNms",
-    "DetectionOutput",
-];
-
-/// The operation that decodes the boxes of one scale of YOLOv2 and v3.
-const DECODING: &str = "RegionYolo";
+use crate::ops::{Action, BoxStage, Passage, Reduction};
 
 /// From a flat list of scores to where it still has axes; a limit for graphs that are no detectors.
 const MAX_STEPS: usize = 16;
 
-/// The first layer of a second stage, if there is one.
-pub(crate) fn region(graph: &Graph) -> Option<NodeId> {
-    first(graph, &REGION)
-}
-
-/// The first layer that suppresses boxes, if there is one.
-pub(crate) fn suppression(graph: &Graph) -> Option<NodeId> {
-    first(graph, &SUPPRESSION)
-}
-
-/// The first layer that decodes the boxes of a scale, if there is one.
-pub(crate) fn decoding(graph: &Graph) -> Option<NodeId> {
-    first(graph, &[DECODING])
-}
-
-fn first(graph: &Graph, kinds: &[&str]) -> Option<NodeId> {
-    graph.order().iter().copied().find(|id| kinds.contains(&graph.node(*id).op.kind.as_str()))
+/// The first layer that does that to boxes, if there is one.
+pub(crate) fn first(graph: &Graph, stage: BoxStage) -> Option<NodeId> {
+    graph.order().iter().copied().find(|id| BoxStage::of(&graph.node(*id).op.kind) == Some(stage))
 }
 
 /// A value that holds class scores, perhaps among other things.
@@ -121,23 +81,21 @@ fn grouped(graph: &Graph, labels: &Labels, outlet: OutletId, fields: usize, firs
 
 /// Goes back from scores in one list to where classes have an axis.
 fn unflattened(model: &Model, from: OutletId) -> (OutletId, Form) {
-    let graph = model.graph();
     let mut at = from;
-    for _ in 0..MAX_STEPS {
-        let node = graph.node(at.node);
-        let Some(&input) = node.inputs.first() else { break };
-        if node.op.kind == "ReduceMax"
-            && let Action::Reduce { axes, .. } = action(model, node)
+    for step in walk(model, from).take(MAX_STEPS) {
+        if step.passage == Passage::Select
+            && let Action::Reduce { reduction: Reduction::Max, axes, .. } = model.action(at.node)
             && let [axis] = axes[..]
         {
-            return (input, Form::Class(axis));
+            return (step.source, Form::Class(axis));
         }
-        if graph.fact(at).rank() >= 3 {
+        if model.graph().fact(at).rank() >= 3 {
             break;
         }
-        match node.op.kind.as_str() {
-            "Reshape" | "Squeeze" | "Unsqueeze" | "Convert" | "Sqrt" | "Sigmoid" => at = input,
-            _ => break,
+        match step.passage {
+            Passage::Activation(activation) if !activation.is_elementwise() => break,
+            Passage::Activation(_) | Passage::Same | Passage::Reorder => at = step.source,
+            Passage::Select | Passage::Stop => break,
         }
     }
     (at, Form::Open)
@@ -145,13 +103,9 @@ fn unflattened(model: &Model, from: OutletId) -> (OutletId, Form) {
 
 /// Outputs with their names, or the one of that name.
 pub(super) fn outputs(graph: &Graph, wanted: Option<&str>) -> Vec<(String, OutletId)> {
-    let named = graph.results().map(|(result, outlet)| {
-        let layer = &graph.node(outlet.node).name;
-        let names = graph.output_names(result, outlet);
-        let is = |wanted: &str| names.iter().any(|name| name == wanted) || layer == wanted;
-        (wanted.is_none_or(is), names.first().unwrap_or(layer).clone(), outlet)
-    });
-    named.filter(|(is, ..)| *is).map(|(_, name, outlet)| (name, outlet)).collect()
+    let one = wanted.map(|wanted| graph.output(wanted).into_iter().collect());
+    let outputs: Vec<Output<'_>> = one.unwrap_or_else(|| graph.outputs().collect());
+    outputs.into_iter().map(|output| (output.name().to_owned(), output.outlet)).collect()
 }
 
 /// What the layers that select boxes read as scores: those that suppress, or else the first that sort.
@@ -161,7 +115,7 @@ pub(super) fn seeds(model: &Model, outputs: &[(String, OutletId)]) -> Vec<Seed> 
     for (_, outlet) in outputs {
         before[outlet.node.index()] = true;
     }
-    for &id in graph.order().iter().rev().filter(|id| graph.node(**id).op.kind != "Result") {
+    for &id in graph.order().iter().rev().filter(|id| !graph.node(**id).outputs.is_empty()) {
         if before[id.index()] {
             for input in &graph.node(id).inputs {
                 before[input.node.index()] = true;
@@ -182,7 +136,7 @@ pub(super) fn seeds(model: &Model, outputs: &[(String, OutletId)]) -> Vec<Seed> 
     for id in on_the_way() {
         let node = graph.node(id);
         let after = node.inputs.iter().any(|input| sorted[input.node.index()]);
-        let sorts = node.op.kind == "TopK";
+        let sorts = BoxStage::of(&node.op.kind) == Some(BoxStage::Sorting);
         if sorts && !after {
             let input = node.inputs.first().copied();
             seeds.extend(input.map(|input| Seed {
@@ -198,12 +152,12 @@ pub(super) fn seeds(model: &Model, outputs: &[(String, OutletId)]) -> Vec<Seed> 
 
 fn suppressed(graph: &Graph, id: NodeId) -> Option<Seed> {
     let node = graph.node(id);
-    if !SUPPRESSION.contains(&node.op.kind.as_str()) {
+    if BoxStage::of(&node.op.kind) != Some(BoxStage::Suppression) {
         return None;
     }
     let scores = *node.inputs.get(1)?;
     let form = match graph.fact(scores).rank() {
-        _ if node.op.kind == "DetectionOutput" => {
+        _ if node.op.kind == OpKind::DetectionOutput => {
             let extent = |outlet: OutletId| graph.fact(outlet).shape.get(1).and_then(|dim| dim.fixed());
             let coordinates = extent(*node.inputs.first()?)?;
             Form::Flat { classes: extent(scores)?.checked_mul(4)?.checked_div(coordinates)? }
@@ -217,7 +171,7 @@ fn suppressed(graph: &Graph, id: NodeId) -> Option<Seed> {
 fn region_of_scale(graph: &Graph, id: NodeId) -> Option<Seed> {
     let node = graph.node(id);
     let number = |name| usize::try_from(node.op.integer(name)?).ok();
-    if node.op.kind != DECODING {
+    if BoxStage::of(&node.op.kind) != Some(BoxStage::Decoding) {
         return None;
     }
     // Without softmax each scale has some of the anchors, which the mask lists.

@@ -8,13 +8,13 @@
 use std::ops::Range;
 
 use super::head;
-use super::map::{Activation, ChannelMap};
+use super::map::ChannelMap;
 use crate::analysis::regroup::regroup;
 use crate::analysis::{Atom, Axes, Axis, Labels, Reason, Role};
-use crate::graph::{Graph, Node, OutletId};
+use crate::graph::{Graph, Node, OpKind, OutletId};
 use crate::ir::{Dim, resolve_axis};
 use crate::model::Model;
-use crate::ops::{Action, Pick, action};
+use crate::ops::{Action, Activation, Passage, Selection, source};
 
 /// Values that one walk looks at; a limit for graphs that are no detectors.
 const MAX_STEPS: usize = 20_000;
@@ -135,8 +135,8 @@ impl<'a> Tracer<'a> {
                 return;
             }
             let node = self.graph().node(point.outlet.node);
-            let next = match node.op.kind.as_str() {
-                "Concat" => {
+            let next = match &node.op.kind {
+                OpKind::Concat => {
                     let parts = self.concat(node, &point);
                     if parts.is_empty() {
                         pieces.push(self.piece(&point));
@@ -146,7 +146,7 @@ impl<'a> Tracer<'a> {
                     }
                     return;
                 }
-                "Multiply" => match self.product(node, &point) {
+                OpKind::Multiply => match self.product(node, &point) {
                     Some((scores, Some(factor))) => {
                         let start = pieces.len();
                         self.follow(scores, depth + 1, pieces);
@@ -200,51 +200,47 @@ impl<'a> Tracer<'a> {
     /// One step back through an operation that only moves scores, or activates them.
     fn back(&self, node: &Node, point: &Point) -> Option<Point> {
         let graph = self.graph();
-        let input = *node.inputs.first()?;
+        let input = source(node)?;
         let shape = &graph.fact(input).shape;
         let same = |point: &Point| Point { outlet: input, ..point.clone() };
         let activated = |activation| {
             point.activation.is_none().then(|| Point { activation: Some(activation), ..same(point) })
         };
-        match node.op.kind.as_str() {
-            "Sigmoid" => return activated(Activation::Sigmoid),
-            "SoftMax" | "Softmax" | "LogSoftmax" | "LogSoftMax" => {
-                let Action::Within { axes, .. } = action(self.model, node) else { return None };
-                let class = point.class().map(|(axis, _)| axis)?;
-                return if axes == [class] { activated(Activation::Softmax) } else { None };
+        let action = self.model.action(point.outlet.node);
+        match self.model.passage(point.outlet.node) {
+            Passage::Activation(Activation::Sigmoid) => activated(Activation::Sigmoid),
+            Passage::Activation(_) => {
+                let Action::Within { axes, .. } = action else { return None };
+                let (class, _) = point.class()?;
+                if axes[..] == [class] { activated(Activation::Softmax) } else { None }
             }
-            // These keep the order of scores; what comes before is what is explained.
-            "Convert" | "Sqrt" => return Some(same(point)),
-            "Power" => return head::constant(graph, *node.inputs.get(1)?).then(|| same(point)),
-            "Clamp" => {
-                let bound = |name| node.op.attribute(name).and_then(|text| text.trim().parse::<f64>().ok());
-                let of_probabilities = bound("min")? >= 0.0 && bound("max")? <= 1.0;
-                return of_probabilities.then(|| same(point));
-            }
-            "Select" => {
-                // Scores below a threshold, or beside a peak, are set to a constant.
-                let (kept, other) = (*node.inputs.get(1)?, *node.inputs.get(2)?);
-                let fits = graph.fact(kept).rank() == point.axes.0.len() && head::constant(graph, other);
-                return fits.then(|| Point { outlet: kept, ..point.clone() });
-            }
-            _ => {}
-        }
-        match action(self.model, node) {
-            Action::Transpose { order } => {
-                let mut axes: Vec<Option<Axis>> = vec![None; shape.len()];
-                for (to, from) in order.iter().enumerate() {
-                    *axes.get_mut(*from)? = Some(point.axes.0.get(to)?.clone());
+            Passage::Same => Some(same(point)),
+            Passage::Reorder => match action {
+                Action::Transpose { order } => {
+                    let mut axes: Vec<Option<Axis>> = vec![None; shape.len()];
+                    for (to, from) in order.iter().enumerate() {
+                        *axes.get_mut(*from)? = Some(point.axes.0.get(to)?.clone());
+                    }
+                    Some(Point { axes: Axes(axes.into_iter().collect::<Option<_>>()?), ..same(point) })
                 }
-                Some(Point { axes: Axes(axes.into_iter().collect::<Option<_>>()?), ..same(point) })
-            }
-            Action::Reshape => Some(Point { axes: regroup(&point.axes, shape)?, ..same(point) }),
-            Action::Pick(parts) => self.unpick(parts.get(point.outlet.slot)?, input, point),
-            _ => self.selection(node, point),
+                Action::Reshape => Some(Point { axes: regroup(&point.axes, shape)?, ..same(point) }),
+                _ => None,
+            },
+            Passage::Select => match (action, &node.inputs[..]) {
+                (Action::Select(parts), _) => self.unselect(parts.get(point.outlet.slot)?, input, point),
+                // Scores below a threshold, or beside a peak, are set to a constant.
+                (Action::Elementwise(_), [_, _, other]) => {
+                    let fits = shape.len() == point.axes.0.len() && head::constant(graph, *other);
+                    fits.then(|| same(point))
+                }
+                _ => self.selection(node, point),
+            },
+            Passage::Stop => None,
         }
     }
 
     /// What a slice was taken from: fields shift, positions are those of the whole.
-    fn unpick(&self, picks: &[Pick], input: OutletId, point: &Point) -> Option<Point> {
+    fn unselect(&self, picks: &[Selection], input: OutletId, point: &Point) -> Option<Point> {
         let shape = &self.graph().fact(input).shape;
         let mut own = point.axes.0.iter();
         let mut channels = point.channels.clone();
@@ -296,13 +292,13 @@ impl<'a> Tracer<'a> {
         let graph = self.graph();
         let input = *node.inputs.first()?;
         let shape = &graph.fact(input).shape;
-        let along = match node.op.kind.as_str() {
-            "Gather" => {
+        let along = match &node.op.kind {
+            OpKind::Gather => {
                 let axis = self.model.integers(*node.inputs.get(2)?)?;
                 resolve_axis(*axis.first()?, shape.len())?
             }
-            "GatherElements" => resolve_axis(node.op.integer("axis")?, shape.len())?,
-            "GatherND" if node.op.integer("batch_dims") == Some(1) => 1,
+            OpKind::GatherElements => resolve_axis(node.op.integer("axis")?, shape.len())?,
+            OpKind::GatherNd if node.op.integer("batch_dims") == Some(1) => 1,
             _ => return None,
         };
         if shape.len() != point.axes.0.len() || !point.axes.0.get(along)?.is(Role::Other) {
@@ -316,7 +312,7 @@ impl<'a> Tracer<'a> {
     /// Parts of a concatenation: scales along the positions, groups of fields along the classes.
     fn concat(&self, node: &Node, point: &Point) -> Vec<Point> {
         let graph = self.graph();
-        let Action::Concat { axis } = action(self.model, node) else { return Vec::new() };
+        let &Action::Concat { axis } = self.model.action(point.outlet.node) else { return Vec::new() };
         let Some(along) = point.axes.0.get(axis) else { return Vec::new() };
         let part = |input: OutletId, own: Axis| {
             let mut axes = point.axes.clone();
@@ -399,8 +395,8 @@ impl<'a> Tracer<'a> {
 /// Whether a value says only where something holds.
 fn is_mask(graph: &Graph, outlet: OutletId) -> bool {
     let node = graph.node(outlet.node);
-    match node.op.kind.as_str() {
-        "Convert" => node
+    match &node.op.kind {
+        OpKind::Convert => node
             .inputs
             .first()
             .is_some_and(|input| graph.fact(*input).element == crate::ir::ElementType::Boolean),

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Finished, Graph, OutletId};
+use super::Finished;
 use crate::error::{Error, Result};
+use crate::graph::{Graph, OpKind, OutletId};
 use crate::ir::{ShapeDisplay, is_absurd};
 
 /// Checks that ids and names are unique, that every input exists and precedes its reader, and that no
@@ -39,7 +40,7 @@ pub(super) fn check(graph: &Graph, patch: &Finished) -> Result<()> {
         if ports.len() != node.outputs.len() {
             return fail("has two ports of one id");
         }
-        if node.op.kind == "Const" {
+        if node.op.kind == OpKind::Const {
             let fact = &node.outputs[0].fact;
             let count = fact.shape.iter().try_fold(1usize, |n, dim| n.checked_mul(dim.fixed()?));
             let size = count.and_then(|count| fact.element.byte_size(count));

@@ -1,13 +1,12 @@
 //! Operations that take parts of axes.
 
-use super::{Action, axes, axis, input_integers};
-use crate::graph::{Node, OutletId};
+use super::{Action, Constants, axes, axis};
+use crate::graph::{Node, OpKind, OutletId};
 use crate::ir::Dim;
-use crate::model::Model;
 
 /// Which part of an axis an operation takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pick {
+pub struct Selection {
     /// The axis of the input.
     pub axis: usize,
     /// First index, counted from the start; `None` where not known.
@@ -20,25 +19,25 @@ pub struct Pick {
     pub drops: bool,
 }
 
-pub(super) fn action(model: &Model, node: &Node, rank: usize) -> Option<Action> {
-    match node.op.kind.as_str() {
-        "Split" => split(model, node, rank),
-        "VariadicSplit" => variadic_split(model, node, rank),
-        "Slice" => slice(model, node, rank),
-        "StridedSlice" => strided_slice(model, node, rank),
-        "Gather" => gather(model, node, rank),
-        "Pad" => {
-            let begins = input_integers(model, node, 1)?;
-            let ends = input_integers(model, node, 2)?;
+pub(super) fn action(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
+    match &node.op.kind {
+        OpKind::Split => split(constants, node, rank),
+        OpKind::VariadicSplit => variadic_split(constants, node, rank),
+        OpKind::Slice => slice(constants, node, rank),
+        OpKind::StridedSlice => strided_slice(constants, node, rank),
+        OpKind::Gather => gather(constants, node, rank),
+        OpKind::Pad => {
+            let begins = constants.input_integers(node, 1)?;
+            let ends = constants.input_integers(node, 2)?;
             let changed = begins.iter().zip(&ends).enumerate().filter(|(_, (a, b))| **a != 0 || **b != 0);
             Some(Action::Resample { axes: changed.map(|(axis, _)| axis).collect() })
         }
-        "Roll" => Some(Action::Resample { axes: axes(&input_integers(model, node, 2)?, rank)? }),
-        "Interpolate" => {
+        OpKind::Roll => Some(Action::Resample { axes: axes(&constants.input_integers(node, 2)?, rank)? }),
+        OpKind::Interpolate => {
             let (listed, given) = match node.op.opset.as_str() {
                 "opset1" => (node.op.integers("axes"), true),
-                "opset11" => (input_integers(model, node, 2), node.inputs.len() > 2),
-                _ => (input_integers(model, node, 3), node.inputs.len() > 3),
+                "opset11" => (constants.input_integers(node, 2), node.inputs.len() > 2),
+                _ => (constants.input_integers(node, 3), node.inputs.len() > 3),
             };
             let all = || (0..rank).collect();
             let axes = if given { axes(&listed?, rank)? } else { all() };
@@ -48,39 +47,39 @@ pub(super) fn action(model: &Model, node: &Node, rank: usize) -> Option<Action> 
     }
 }
 
-fn extent(model: &Model, node: &Node, axis: usize) -> Option<usize> {
-    model.graph().fact(*node.inputs.first()?).shape.get(axis)?.fixed()
+fn extent(constants: Constants<'_>, node: &Node, axis: usize) -> Option<usize> {
+    constants.fact(*node.inputs.first()?).shape.get(axis)?.fixed()
 }
 
-fn split(model: &Model, node: &Node, rank: usize) -> Option<Action> {
-    let axis = axis(input_integers(model, node, 1)?.first().copied(), rank)?;
+fn split(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
+    let axis = axis(constants.input_integers(node, 1)?.first().copied(), rank)?;
     let count = node.outputs.len();
-    let size = extent(model, node, axis)
+    let size = extent(constants, node, axis)
         .filter(|size| count > 0 && size.is_multiple_of(count))
         .map(|size| size / count);
     let parts = (0..count).map(|slot| {
         let start = size.and_then(|size| size.checked_mul(slot));
-        vec![Pick { axis, start, to_end: slot + 1 == count, step: 1, drops: false }]
+        vec![Selection { axis, start, to_end: slot + 1 == count, step: 1, drops: false }]
     });
-    Some(Action::Pick(parts.collect()))
+    Some(Action::Select(parts.collect()))
 }
 
-fn variadic_split(model: &Model, node: &Node, rank: usize) -> Option<Action> {
-    let axis = axis(input_integers(model, node, 1)?.first().copied(), rank)?;
-    let lengths = input_integers(model, node, 2)?;
+fn variadic_split(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
+    let axis = axis(constants.input_integers(node, 1)?.first().copied(), rank)?;
+    let lengths = constants.input_integers(node, 2)?;
     let count = node.outputs.len();
     let mut start = Some(0usize);
     let parts = lengths.iter().enumerate().map(|(slot, length)| {
-        let pick = Pick { axis, start, to_end: slot + 1 == count, step: 1, drops: false };
+        let pick = Selection { axis, start, to_end: slot + 1 == count, step: 1, drops: false };
         start = start.and_then(|start| start.checked_add(usize::try_from(*length).ok()?));
         vec![pick]
     });
     let parts: Vec<_> = parts.collect();
-    (parts.len() == count).then_some(Action::Pick(parts))
+    (parts.len() == count).then_some(Action::Select(parts))
 }
 
 /// One axis of a slice, from numbers that count from the end where negative.
-fn range(size: Option<usize>, axis: usize, start: i64, stop: i64, step: i64) -> Option<Pick> {
+fn range(size: Option<usize>, axis: usize, start: i64, stop: i64, step: i64) -> Option<Selection> {
     let step = usize::try_from(step).ok().filter(|step| *step > 0)?;
     let from_end = |value: i64| {
         let back = usize::try_from(value.unsigned_abs()).ok()?;
@@ -90,36 +89,39 @@ fn range(size: Option<usize>, axis: usize, start: i64, stop: i64, step: i64) -> 
     let stop_at = if stop < 0 { from_end(stop) } else { usize::try_from(stop).ok() };
     let far = stop >= i64::from(i32::MAX);
     let to_end = far || stop_at.zip(size).is_some_and(|(stop, size)| stop >= size);
-    Some(Pick { axis, start, to_end, step, drops: false })
+    Some(Selection { axis, start, to_end, step, drops: false })
 }
 
-fn slice(model: &Model, node: &Node, rank: usize) -> Option<Action> {
-    let (starts, stops, steps) =
-        (input_integers(model, node, 1)?, input_integers(model, node, 2)?, input_integers(model, node, 3)?);
+fn slice(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
+    let (starts, stops, steps) = (
+        constants.input_integers(node, 1)?,
+        constants.input_integers(node, 2)?,
+        constants.input_integers(node, 3)?,
+    );
     let axes = match node.inputs.get(4) {
-        Some(_) => axes(&input_integers(model, node, 4)?, rank)?,
+        Some(_) => axes(&constants.input_integers(node, 4)?, rank)?,
         None => (0..starts.len()).collect(),
     };
     let picks = axes.iter().enumerate().map(|(i, &axis)| {
-        range(extent(model, node, axis), axis, *starts.get(i)?, *stops.get(i)?, *steps.get(i)?)
+        range(extent(constants, node, axis), axis, *starts.get(i)?, *stops.get(i)?, *steps.get(i)?)
     });
-    let picks: Vec<Pick> = picks.collect::<Option<_>>()?;
+    let picks: Vec<Selection> = picks.collect::<Option<_>>()?;
     let picks = picks.into_iter().filter(|pick| !whole(pick)).collect();
-    Some(Action::Pick(vec![picks]))
+    Some(Action::Select(vec![picks]))
 }
 
-fn whole(pick: &Pick) -> bool {
+fn whole(pick: &Selection) -> bool {
     pick.start == Some(0) && pick.to_end && pick.step == 1
 }
 
-fn strided_slice(model: &Model, node: &Node, rank: usize) -> Option<Action> {
+fn strided_slice(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
     let mask = |name: &str, axis: usize| {
         node.op.integers(name).and_then(|list| list.get(axis).copied()).is_some_and(|bit| bit == 1)
     };
-    let begins = input_integers(model, node, 1)?;
-    let ends = input_integers(model, node, 2)?;
+    let begins = constants.input_integers(node, 1)?;
+    let ends = constants.input_integers(node, 2)?;
     let steps = match node.inputs.get(3) {
-        Some(_) => input_integers(model, node, 3)?,
+        Some(_) => constants.input_integers(node, 3)?,
         None => vec![1; begins.len()],
     };
     if begins.len() > rank
@@ -129,7 +131,7 @@ fn strided_slice(model: &Model, node: &Node, rank: usize) -> Option<Action> {
     }
     let mut picks = Vec::new();
     for (axis, first) in begins.iter().copied().enumerate() {
-        let size = extent(model, node, axis);
+        let size = extent(constants, node, axis);
         let begin = if mask("begin_mask", axis) { 0 } else { first };
         let end = if mask("end_mask", axis) { i64::MAX } else { *ends.get(axis)? };
         if mask("shrink_axis_mask", axis) {
@@ -143,33 +145,33 @@ fn strided_slice(model: &Model, node: &Node, rank: usize) -> Option<Action> {
             picks.push(pick);
         }
     }
-    Some(Action::Pick(vec![picks]))
+    Some(Action::Select(vec![picks]))
 }
 
-fn gather(model: &Model, node: &Node, rank: usize) -> Option<Action> {
+fn gather(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
     if node.op.integer("batch_dims").unwrap_or(0) != 0 {
         return None;
     }
-    let axis = axis(input_integers(model, node, 2)?.first().copied(), rank)?;
+    let axis = axis(constants.input_integers(node, 2)?.first().copied(), rank)?;
     let indices = *node.inputs.get(1)?;
-    let values = model.integers(indices)?;
-    let pick = match model.graph().fact(indices).rank() {
+    let values = constants.integers(indices)?;
+    let pick = match constants.fact(indices).rank() {
         0 => {
             let value = *values.first()?;
-            let mut pick = range(extent(model, node, axis), axis, value, i64::MAX, 1)?;
+            let mut pick = range(extent(constants, node, axis), axis, value, i64::MAX, 1)?;
             (pick.drops, pick.to_end) = (true, false);
             pick
         }
-        1 => Pick { axis, start: None, to_end: false, step: 0, drops: false },
-        2 => return unfold(model, axis, indices, &values),
+        1 => Selection { axis, start: None, to_end: false, step: 0, drops: false },
+        2 => return unfold(constants, axis, indices, &values),
         _ => return None,
     };
-    Some(Action::Pick(vec![vec![pick]]))
+    Some(Action::Select(vec![vec![pick]]))
 }
 
 /// A gather of all `offset * dilation + patch * stride`.
-fn unfold(model: &Model, axis: usize, indices: OutletId, values: &[i64]) -> Option<Action> {
-    let [Dim::Fixed(offsets), Dim::Fixed(patches)] = model.graph().fact(indices).shape[..] else {
+fn unfold(constants: Constants<'_>, axis: usize, indices: OutletId, values: &[i64]) -> Option<Action> {
+    let [Dim::Fixed(offsets), Dim::Fixed(patches)] = constants.fact(indices).shape[..] else {
         return None;
     };
     if offsets < 2 || patches < 2 || values.len() != offsets.checked_mul(patches)? || values[0] != 0 {

@@ -3,57 +3,9 @@
 //! Each method emits the oldest version of its operation that serves, so that old runtimes load
 //! the result. Specification: OpenVINO operation sets 1 to 8.
 
-use super::{Fact, Op, OutletId, Patch};
+use super::Patch;
+use crate::graph::{Fact, Op, OpKind, OutletId, Size, index};
 use crate::ir::{Dim, ElementType, Shape};
-
-/// An extent that is known now, or will be read off a tensor's shape during inference.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Size {
-    /// Known now.
-    Fixed(usize),
-    /// Dimension `axis` of a tensor.
-    Of(OutletId, usize),
-    /// Product of several.
-    Product(Vec<Size>),
-}
-
-impl Size {
-    /// The extent as a dimension.
-    pub fn dim(&self) -> Dim {
-        match self {
-            Size::Fixed(value) => Dim::Fixed(*value),
-            Size::Of(..) => Dim::Dynamic,
-            Size::Product(factors) => factors.iter().map(Size::dim).fold(Dim::Fixed(1), Dim::times),
-        }
-    }
-
-    /// Product of extents, reduced to a number where all are known.
-    pub fn product(factors: impl IntoIterator<Item = Size>) -> Size {
-        let mut known = 1usize;
-        let mut open = Vec::new();
-        for factor in factors {
-            match factor {
-                Size::Fixed(value) => known = known.saturating_mul(value),
-                Size::Product(inner) => open.extend(inner),
-                of @ Size::Of(..) => open.push(of),
-            }
-        }
-        if open.is_empty() {
-            return Size::Fixed(known);
-        }
-        if known != 1 {
-            open.push(Size::Fixed(known));
-        }
-        match open.pop() {
-            Some(only) if open.is_empty() => only,
-            Some(last) => {
-                open.push(last);
-                Size::Product(open)
-            }
-            None => Size::Fixed(known),
-        }
-    }
-}
 
 impl Patch<'_> {
     /// The extents of an outlet.
@@ -89,15 +41,15 @@ impl Patch<'_> {
     }
 
     /// An elementwise operation `kind` of opset1 with one input, whose type and shape it keeps.
-    pub fn unary(&mut self, hint: &str, kind: &str, x: OutletId) -> OutletId {
+    pub fn unary(&mut self, hint: &str, kind: OpKind, x: OutletId) -> OutletId {
         let fact = self.fact(x).clone();
         self.add(hint, Op::new(kind, "opset1"), vec![x], vec![fact])
     }
 
     /// An elementwise operation `kind` of opset1 with two inputs, with numpy broadcasting.
-    pub fn binary(&mut self, hint: &str, kind: &str, a: OutletId, b: OutletId) -> OutletId {
+    pub fn binary(&mut self, hint: &str, kind: OpKind, a: OutletId, b: OutletId) -> OutletId {
         let shape = broadcast(&self.fact(a).shape, &self.fact(b).shape);
-        let element = if matches!(kind, "Equal" | "Less" | "Greater") {
+        let element = if matches!(kind, OpKind::Equal | OpKind::Less | OpKind::Greater) {
             ElementType::Boolean
         } else {
             self.fact(a).element
@@ -124,7 +76,7 @@ impl Patch<'_> {
         let shape = broadcast(&self.fact(a).shape, &self.fact(b).shape);
         let shape = broadcast(&self.fact(condition).shape, &shape);
         let fact = Fact::new(self.fact(a).element, shape);
-        let op = Op::new("Select", "opset1").with("auto_broadcast", "numpy");
+        let op = Op::new(OpKind::Select, "opset1").with("auto_broadcast", "numpy");
         self.add(hint, op, vec![condition, a, b], vec![fact])
     }
 
@@ -134,11 +86,16 @@ impl Patch<'_> {
             return x;
         }
         let fact = Fact::new(element, self.fact(x).shape.clone());
-        self.add(hint, Op::new("Convert", "opset1").with("destination_type", element), vec![x], vec![fact])
+        self.add(
+            hint,
+            Op::new(OpKind::Convert, "opset1").with("destination_type", element),
+            vec![x],
+            vec![fact],
+        )
     }
 
     /// A reduction `kind` (`ReduceMean`, `ReduceMax`, …) over axes of `x`; `keep` leaves them with extent 1.
-    pub fn reduce(&mut self, hint: &str, kind: &str, x: OutletId, axes: &[usize], keep: bool) -> OutletId {
+    pub fn reduce(&mut self, hint: &str, kind: OpKind, x: OutletId, axes: &[usize], keep: bool) -> OutletId {
         let fact = self.fact(x);
         let shape = fact.shape.iter().enumerate().filter_map(|(axis, dim)| match axes.contains(&axis) {
             true if keep => Some(Dim::Fixed(1)),
@@ -160,7 +117,7 @@ impl Patch<'_> {
         let fact = Fact::new(fact.element, order.iter().map(|axis| fact.shape[*axis]).collect());
         let order: Vec<i64> = order.iter().map(|axis| index(*axis)).collect();
         let order = self.integers(&format!("{hint}/order"), &order);
-        self.add(hint, Op::new("Transpose", "opset1"), vec![x, order], vec![fact])
+        self.add(hint, Op::new(OpKind::Transpose, "opset1"), vec![x, order], vec![fact])
     }
 
     /// `Reshape` to the given extents; nothing where `x` has them already.
@@ -190,7 +147,7 @@ impl Patch<'_> {
         } else {
             (self.shape_tensor(&format!("{hint}/shape"), sizes), target)
         };
-        let op = Op::new("Reshape", "opset1").with("special_zero", false);
+        let op = Op::new(OpKind::Reshape, "opset1").with("special_zero", false);
         self.add(hint, op, vec![x, pattern], vec![Fact::new(element, target)])
     }
 
@@ -203,7 +160,12 @@ impl Patch<'_> {
         }
         let axes: Vec<i64> = axes.iter().map(|axis| index(*axis)).collect();
         let axes = self.integers(&format!("{hint}/axes"), &axes);
-        self.add(hint, Op::new("Unsqueeze", "opset1"), vec![x, axes], vec![Fact::new(fact.element, shape)])
+        self.add(
+            hint,
+            Op::new(OpKind::Unsqueeze, "opset1"),
+            vec![x, axes],
+            vec![Fact::new(fact.element, shape)],
+        )
     }
 
     /// Takes axes of extent 1 away.
@@ -213,7 +175,7 @@ impl Patch<'_> {
         let fact = Fact::new(fact.element, kept.map(|(_, dim)| *dim).collect());
         let axes: Vec<i64> = axes.iter().map(|axis| index(*axis)).collect();
         let axes = self.integers(&format!("{hint}/axes"), &axes);
-        self.add(hint, Op::new("Squeeze", "opset1"), vec![x, axes], vec![fact])
+        self.add(hint, Op::new(OpKind::Squeeze, "opset1"), vec![x, axes], vec![fact])
     }
 
     /// Entries `start..end` of an axis, to its last one without an `end`.
@@ -237,7 +199,7 @@ impl Patch<'_> {
             let values = (0..rank).map(|i| if i == axis { here } else { elsewhere });
             values.map(|value| value.to_string()).collect::<Vec<_>>().join(", ")
         };
-        let op = Op::new("StridedSlice", "opset1")
+        let op = Op::new(OpKind::StridedSlice, "opset1")
             .with("begin_mask", list(0, 1))
             .with("end_mask", list(i32::from(end.is_none()), 1))
             .with("new_axis_mask", list(0, 0))
@@ -259,7 +221,7 @@ impl Patch<'_> {
                 let rank = self.fact(*outlet).rank();
                 let shape = self.add(
                     &format!("{hint}/ShapeOf"),
-                    Op::new("ShapeOf", "opset3").with("output_type", "i64"),
+                    Op::new(OpKind::ShapeOf, "opset3").with("output_type", "i64"),
                     vec![*outlet],
                     vec![Fact::new(ElementType::I64, vec![Dim::Fixed(rank)])],
                 );
@@ -272,7 +234,7 @@ impl Patch<'_> {
                 let mut product = self.size_tensor(hint, &first);
                 for factor in tensors {
                     let factor = self.size_tensor(hint, factor);
-                    product = self.binary(hint, "Multiply", product, factor);
+                    product = self.binary(hint, OpKind::Multiply, product, factor);
                 }
                 product
             }
@@ -308,7 +270,12 @@ impl Patch<'_> {
         shape.splice(axis..=axis, indices_shape);
         let fact = Fact::new(fact.element, shape);
         let axis = self.integer(&format!("{hint}/axis"), index(axis));
-        self.add(hint, Op::new("Gather", "opset8").with("batch_dims", 0), vec![x, indices, axis], vec![fact])
+        self.add(
+            hint,
+            Op::new(OpKind::Gather, "opset8").with("batch_dims", 0),
+            vec![x, indices, axis],
+            vec![fact],
+        )
     }
 
     /// Indices `[N,count]` of the largest of `[N,C]`, the largest first, as i64.
@@ -317,7 +284,7 @@ impl Patch<'_> {
         let shape = vec![fact.shape[0], Dim::Fixed(count)];
         let facts = vec![Fact::new(fact.element, shape.clone()), Fact::new(ElementType::I64, shape)];
         let k = self.integer(&format!("{hint}/count"), index(count));
-        let op = Op::new("TopK", "opset3")
+        let op = Op::new(OpKind::TopK, "opset3")
             .with("axis", 1)
             .with("mode", "max")
             .with("sort", "value")
@@ -338,7 +305,7 @@ impl Patch<'_> {
                 (Dim::Fixed(a), Dim::Fixed(b)) => a.checked_add(b).map_or(Dim::Dynamic, Dim::Fixed),
                 _ => Dim::Dynamic,
             });
-        self.add(hint, Op::new("Concat", "opset1").with("axis", axis), parts.to_vec(), vec![fact])
+        self.add(hint, Op::new(OpKind::Concat, "opset1").with("axis", axis), parts.to_vec(), vec![fact])
     }
 
     /// `Tile`: `repeats` has one number for each axis of `x`.
@@ -347,14 +314,19 @@ impl Patch<'_> {
         let shape = fact.shape.iter().zip(repeats).map(|(dim, size)| dim.times(size.dim()));
         let fact = Fact::new(fact.element, shape.collect());
         let repeats = self.shape_tensor(&format!("{hint}/repeats"), repeats);
-        self.add(hint, Op::new("Tile", "opset1"), vec![x, repeats], vec![fact])
+        self.add(hint, Op::new(OpKind::Tile, "opset1"), vec![x, repeats], vec![fact])
     }
 
     /// `Broadcast` to a shape, as numpy does it.
     pub fn broadcast_to(&mut self, hint: &str, x: OutletId, sizes: &[Size]) -> OutletId {
         let fact = Fact::new(self.fact(x).element, sizes.iter().map(Size::dim).collect());
         let target = self.shape_tensor(&format!("{hint}/shape"), sizes);
-        self.add(hint, Op::new("Broadcast", "opset3").with("mode", "numpy"), vec![x, target], vec![fact])
+        self.add(
+            hint,
+            Op::new(OpKind::Broadcast, "opset3").with("mode", "numpy"),
+            vec![x, target],
+            vec![fact],
+        )
     }
 
     /// The identity matrix `[size,size]`, as booleans or numbers of `element` type.
@@ -365,7 +337,7 @@ impl Patch<'_> {
         let off = self.float(&format!("{hint}/off"), element, 0.0);
         self.add(
             hint,
-            Op::new("OneHot", "opset1").with("axis", -1),
+            Op::new(OpKind::OneHot, "opset1").with("axis", -1),
             vec![range, stop, on, off],
             vec![Fact::new(element, vec![size.dim(), size.dim()])],
         )
@@ -387,7 +359,7 @@ impl Patch<'_> {
         let start = self.integer(&format!("{hint}/start"), 0);
         let stop = self.size_scalar(&format!("{hint}/stop"), size);
         let step = self.integer(&format!("{hint}/step"), 1);
-        let op = Op::new("Range", "opset4").with("output_type", element);
+        let op = Op::new(OpKind::Range, "opset4").with("output_type", element);
         let fact = Fact::new(element, vec![size.dim()]);
         self.add(&format!("{hint}/positions"), op, vec![start, stop, step], vec![fact])
     }
@@ -408,8 +380,9 @@ impl Patch<'_> {
         let mut shape = broadcast(&left, &right);
         shape.extend([rows, columns]);
         let fact = Fact::new(fact_a.element, shape);
-        let op =
-            Op::new("MatMul", "opset1").with("transpose_a", transpose.0).with("transpose_b", transpose.1);
+        let op = Op::new(OpKind::MatMul, "opset1")
+            .with("transpose_a", transpose.0)
+            .with("transpose_b", transpose.1);
         self.add(hint, op, vec![a, b], vec![fact])
     }
 
@@ -419,7 +392,7 @@ impl Patch<'_> {
         let mut shape = fact.shape.clone();
         shape[1] = self.fact(weight).shape[0];
         let fact = Fact::new(fact.element, shape);
-        let op = Op::new("Convolution", "opset1")
+        let op = Op::new(OpKind::Convolution, "opset1")
             .with("strides", "1, 1")
             .with("dilations", "1, 1")
             .with("pads_begin", "0, 0")
@@ -427,11 +400,6 @@ impl Patch<'_> {
             .with("auto_pad", "explicit");
         self.add(hint, op, vec![x, weight], vec![fact])
     }
-}
-
-/// An extent or axis as the integer that the IR wants.
-pub(crate) fn index(value: usize) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// The shape of an elementwise result, as numpy broadcasts.
@@ -452,7 +420,6 @@ fn broadcast(a: &[Dim], b: &[Dim]) -> Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::NodeId;
 
     fn dims(list: &[usize]) -> Shape {
         // 0 stands for an unknown extent.
@@ -465,16 +432,5 @@ mod tests {
         assert_eq!(broadcast(&dims(&[]), &dims(&[5])), dims(&[5]));
         // What meets an unknown extent must be the same or 1, so the known one decides.
         assert_eq!(broadcast(&dims(&[0, 1]), &dims(&[7, 0])), dims(&[7, 0]));
-    }
-
-    #[test]
-    fn products_of_extents_keep_what_is_unknown() {
-        let unknown = || Size::Of(OutletId::new(NodeId(0), 0), 2);
-        assert_eq!(Size::product([Size::Fixed(3), Size::Fixed(4)]), Size::Fixed(12));
-        assert_eq!(Size::product([Size::Fixed(1), unknown()]), unknown());
-        let mixed = Size::product([Size::Fixed(2), unknown(), Size::Fixed(3)]);
-        assert_eq!(mixed, Size::Product(vec![unknown(), Size::Fixed(6)]));
-        assert_eq!(mixed.dim(), Dim::Dynamic);
-        assert_eq!(Size::product([]), Size::Fixed(1));
     }
 }

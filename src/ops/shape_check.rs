@@ -3,17 +3,16 @@
 //! OpenVINO infers shapes anew and never reads those of the file, so nothing else notices that they
 //! are wrong. Whoever relies on an [`Action`] may index shapes by its axes.
 
-use super::{Action, Pick, WindowKind};
+use super::{Action, Constants, Selection, WindowKind};
 use crate::graph::{Fact, Node};
 use crate::ir::Dim;
-use crate::model::Model;
 
 /// Whether the declared shapes of a node's inputs and outputs are such as `action` can have.
-pub(super) fn sound(model: &Model, node: &Node, action: &Action) -> bool {
+pub(super) fn agrees(constants: Constants<'_>, node: &Node, action: &Action) -> bool {
     if matches!(action, Action::ShapeOf | Action::Opaque) {
         return true;
     }
-    let inputs: Vec<&Fact> = node.inputs.iter().map(|input| model.graph().fact(*input)).collect();
+    let inputs: Vec<&Fact> = node.inputs.iter().map(|input| constants.fact(*input)).collect();
     let (Some(first), Some(out)) = (inputs.first(), node.outputs.first().map(|outlet| &outlet.fact)) else {
         return false;
     };
@@ -55,8 +54,8 @@ pub(super) fn sound(model: &Model, node: &Node, action: &Action) -> bool {
         }
         Action::Transpose { order } => single && order.len() == rank && out.rank() == rank,
         Action::Reshape => single && same_count(&first.shape, &out.shape),
-        Action::Pick(parts) => {
-            let fits = |picks: &[Pick], fact: &Fact| {
+        Action::Select(parts) => {
+            let fits = |picks: &[Selection], fact: &Fact| {
                 let axes: Vec<usize> = picks.iter().map(|pick| pick.axis).collect();
                 within(&axes) && fact.rank() + picks.iter().filter(|pick| pick.drops).count() == rank
             };

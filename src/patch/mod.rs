@@ -1,12 +1,24 @@
-//! A patch: nodes built beside a graph, to be appended to it at once.
+//! Building beside a model: nodes that are appended to its graph at once.
+//!
+//! A [`Patch`] only appends; [`Patch::finish`] checks it and makes it [`Finished`], which alone can be emitted.
+//! [`quirks`] has what plugins of the runtime force.
+
+mod build;
+mod check;
+mod dump;
+mod emit;
+mod quirks;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::check::check;
-use super::{Fact, Graph, Node, NodeId, Op, Outlet, OutletId};
 use crate::error::Result;
+use crate::graph::{Fact, Graph, Node, NodeId, Op, OpKind, Outlet, OutletId};
 use crate::ir::ElementType;
 use crate::model::Model;
+
+pub(crate) use dump::Dump;
+
+use check::check;
 
 /// Layer names that a patch adds start with this.
 const NAME_PREFIX: &str = "xai/";
@@ -58,7 +70,7 @@ impl<'m> Patch<'m> {
     pub(crate) fn into_model(self) -> Model {
         let graph = self.graph();
         let already = graph.len() - graph.in_file();
-        self.model.with_graph(graph.extended(self.nodes[already..].to_vec()))
+        self.model.extended(self.nodes[already..].to_vec())
     }
 
     /// The model that is being patched.
@@ -88,56 +100,27 @@ impl<'m> Patch<'m> {
     ///
     /// `outputs` are the types and shapes that OpenVINO will infer; they are written to the file as given.
     pub fn add(&mut self, hint: &str, op: Op, inputs: Vec<OutletId>, outputs: Vec<Fact>) -> OutletId {
-        let inputs = match op.kind.as_str() {
-            "MatMul" => inputs,
+        let inputs = match op.kind {
+            OpKind::MatMul => inputs,
             _ => inputs.into_iter().map(|input| self.own_weight(input)).collect(),
         };
         self.add_with(hint, op, inputs, outputs, None)
     }
 
-    /// A weight that a product of the original reads through a Convert, such as one in half precision, through one
-    /// of the patch's own, from a Const over the same bytes.
-    ///
-    /// OpenVINO's CPU plugin keeps such weights small and drops the Convert, unless something else reads it too. Then
-    /// it is computed when the model is compiled, once for all streams, and other streams may read it half done: on
-    /// 2026.4.1, with two streams, maps were wrong in up to every second compilation. Another Convert of the same
-    /// Const would be merged with it, and the original's product computed in another way. Copies of a MatMul leave
-    /// their Convert to be dropped.
-    fn own_weight(&mut self, outlet: OutletId) -> OutletId {
-        let graph = self.graph();
-        if outlet.node.0 >= graph.in_file() {
-            return outlet;
-        }
-        let product = |id: &NodeId| {
-            let op = &graph.node(*id).op;
-            op.kind == "MatMul" || op.is_convolution()
-        };
-        let node = graph.node(outlet.node);
-        let ([stored], "Convert") = (&node.inputs[..], node.op.kind.as_str()) else { return outlet };
-        let stored = graph.node(stored.node);
-        if stored.op.kind != "Const" || !graph.users(outlet.node).iter().any(product) {
-            return outlet;
-        }
-        let facts = |node: &Node| node.outputs.iter().map(|outlet| outlet.fact.clone()).collect();
-        // Its attributes name the original's bytes.
-        let weight = self.add_with(&stored.name, stored.op.clone(), Vec::new(), facts(stored), None);
-        self.add_with(&node.name, node.op.clone(), vec![weight], facts(node), None)
-    }
-
     /// Adds a constant from its little-endian bytes, as many as `fact` asks for.
     pub fn constant(&mut self, hint: &str, fact: Fact, bytes: Vec<u8>) -> OutletId {
-        self.add_with(hint, Op::new("Const", "opset1"), Vec::new(), vec![fact], Some(bytes))
+        self.add_with(hint, Op::new(OpKind::Const, "opset1"), Vec::new(), vec![fact], Some(bytes))
     }
 
     /// Gives `outlet` a Result; the tensor's name is `name`.
-    pub(super) fn add_result(&mut self, name: &str, outlet: OutletId) -> NodeId {
+    fn add_result(&mut self, name: &str, outlet: OutletId) -> NodeId {
         let node = &mut self.nodes[outlet.node.0 - self.model.graph().in_file()];
         node.outputs[outlet.slot].names.push(name.to_owned());
         let layer = self.unique(&format!("{name}/result"));
         self.push(Node {
             layer: 0,
             name: layer,
-            op: Op::new("Result", "opset1"),
+            op: Op::new(OpKind::Result, "opset1"),
             inputs: vec![outlet],
             outputs: Vec::new(),
             has_body: false,
@@ -213,7 +196,7 @@ impl<'m> Patch<'m> {
             };
             let outlet = if taken(&self, *outlet) {
                 let fact = self.fact(*outlet).clone();
-                let op = Op::new("Convert", "opset1").with("destination_type", fact.element);
+                let op = Op::new(OpKind::Convert, "opset1").with("destination_type", fact.element);
                 self.add(name, op, vec![*outlet], vec![fact])
             } else {
                 *outlet
@@ -248,7 +231,7 @@ impl<'m> Patch<'m> {
     }
 
     /// Bytes of elements of `element` type that hold `values`, little endian.
-    pub(super) fn float_bytes(element: ElementType, values: &[f32]) -> Vec<u8> {
+    fn float_bytes(element: ElementType, values: &[f32]) -> Vec<u8> {
         values
             .iter()
             .flat_map(|&value| match element {

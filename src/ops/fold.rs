@@ -3,8 +3,8 @@
 //! Converters leave such arithmetic in the graph even where every extent is known (`ShapeOf`, `Gather`,
 //! `FloorMod`, … before a `Pad`). Semantics: OpenVINO operation set 1.
 
-use super::{MAX_INTEGERS, Model};
-use crate::graph::{Node, OutletId};
+use super::constants::{Constants, MAX_INTEGERS};
+use crate::graph::{Node, OpKind, OutletId};
 use crate::ir::{Dim, ElementType, resolve_axis};
 
 /// Shape arithmetic is short. The bound is on visits, not on depth: what reads a value twice, and that
@@ -12,26 +12,26 @@ use crate::ir::{Dim, ElementType, resolve_axis};
 const MAX_VISITS: usize = 256;
 
 /// The values of an integer tensor, row-major, where known.
-pub(super) fn integers(model: &Model, outlet: OutletId) -> Option<Vec<i64>> {
+pub(super) fn integers(constants: Constants<'_>, outlet: OutletId) -> Option<Vec<i64>> {
     let mut left = MAX_VISITS;
-    evaluate(model, outlet, &mut left)
+    evaluate(constants, outlet, &mut left)
 }
 
-fn evaluate(model: &Model, outlet: OutletId, left: &mut usize) -> Option<Vec<i64>> {
+fn evaluate(constants: Constants<'_>, outlet: OutletId, left: &mut usize) -> Option<Vec<i64>> {
     *left = left.checked_sub(1)?;
-    let node = model.node(outlet.node);
-    let mut input = |i: usize| evaluate(model, *node.inputs.get(i)?, left);
-    match node.op.kind.as_str() {
-        "Const" => model.constant(node),
-        "Convert" if !is_float(model, node) => input(0),
-        "Reshape" | "Squeeze" | "Unsqueeze" => input(0),
-        "ShapeOf" => {
-            let shape = &model.graph().fact(*node.inputs.first()?).shape;
+    let node = constants.graph().node(outlet.node);
+    let mut input = |i: usize| evaluate(constants, *node.inputs.get(i)?, left);
+    match &node.op.kind {
+        OpKind::Const => constants.of_const(node),
+        OpKind::Convert if !is_float(constants, node) => input(0),
+        OpKind::Reshape | OpKind::Squeeze | OpKind::Unsqueeze => input(0),
+        OpKind::ShapeOf => {
+            let shape = &constants.fact(*node.inputs.first()?).shape;
             shape.iter().map(|dim| i64::try_from(dim.fixed()?).ok()).collect()
         }
-        "Gather" => {
+        OpKind::Gather => {
             let indices = input(1)?;
-            let values = match shape_behind(model, *node.inputs.first()?) {
+            let values = match shape_behind(constants, *node.inputs.first()?) {
                 // Of a shape, only what is taken has to be known.
                 Some(dims) => dims,
                 None => input(0)?.into_iter().map(Some).collect(),
@@ -43,27 +43,27 @@ fn evaluate(model: &Model, outlet: OutletId, left: &mut usize) -> Option<Vec<i64
             };
             (input(2)? == [0]).then(|| indices.iter().map(pick).collect()).flatten()
         }
-        "Concat" => {
+        OpKind::Concat => {
             let parts = (0..node.inputs.len()).map(input).collect::<Option<Vec<_>>>()?;
             let short = parts.iter().map(Vec::len).sum::<usize>() <= MAX_INTEGERS;
-            (short && model.graph().fact(outlet).rank() == 1).then(|| parts.concat())
+            (short && constants.fact(outlet).rank() == 1).then(|| parts.concat())
         }
-        "Split" => split(model, node, &input(0)?, *input(1)?.first()?, outlet.slot),
-        "Range" => {
+        OpKind::Split => split(constants, node, &input(0)?, *input(1)?.first()?, outlet.slot),
+        OpKind::Range => {
             let (start, stop, step) = (*input(0)?.first()?, *input(1)?.first()?, *input(2)?.first()?);
             let count =
                 usize::try_from(stop.checked_sub(start)?.checked_add(step)?.checked_sub(1)? / step.max(1));
             let count = count.ok().filter(|count| step > 0 && *count <= MAX_INTEGERS)?;
             (0..count).map(|i| start.checked_add(step.checked_mul(i64::try_from(i).ok()?)?)).collect()
         }
-        "ReduceProd" => {
+        OpKind::ReduceProd => {
             Some(vec![input(0)?.iter().try_fold(1i64, |product, value| product.checked_mul(*value))?])
         }
         kind => {
             let operation = arithmetic(kind)?;
             let (a, b) = (input(0)?, input(1)?);
-            let shape = |i: usize| fixed(&model.graph().fact(*node.inputs.get(i)?).shape);
-            let out = fixed(&model.graph().fact(outlet).shape)?;
+            let shape = |i: usize| fixed(&constants.fact(*node.inputs.get(i)?).shape);
+            let out = fixed(&constants.fact(outlet).shape)?;
             let (a, b) = (broadcast(&a, &shape(0)?, &out)?, broadcast(&b, &shape(1)?, &out)?);
             a.into_iter().zip(b).map(|(a, b)| operation(a, b)).collect()
         }
@@ -71,15 +71,15 @@ fn evaluate(model: &Model, outlet: OutletId, left: &mut usize) -> Option<Vec<i64
 }
 
 /// The extents of a tensor whose shape an outlet holds.
-fn shape_behind(model: &Model, outlet: OutletId) -> Option<Vec<Option<i64>>> {
-    let mut node = model.node(outlet.node);
-    while node.op.kind == "Convert" {
-        node = model.node(node.inputs.first()?.node);
+fn shape_behind(constants: Constants<'_>, outlet: OutletId) -> Option<Vec<Option<i64>>> {
+    let mut node = constants.graph().node(outlet.node);
+    while node.op.kind == OpKind::Convert {
+        node = constants.graph().node(node.inputs.first()?.node);
     }
-    if node.op.kind != "ShapeOf" {
+    if node.op.kind != OpKind::ShapeOf {
         return None;
     }
-    let shape = &model.graph().fact(*node.inputs.first()?).shape;
+    let shape = &constants.fact(*node.inputs.first()?).shape;
     Some(shape.iter().map(|dim| i64::try_from(dim.fixed()?).ok()).collect())
 }
 
@@ -112,8 +112,8 @@ fn broadcast(values: &[i64], shape: &[usize], out: &[usize]) -> Option<Vec<i64>>
 }
 
 /// One part of a split tensor, whose elements are given in order.
-fn split(model: &Model, node: &Node, values: &[i64], axis: i64, slot: usize) -> Option<Vec<i64>> {
-    let shape = &model.graph().fact(*node.inputs.first()?).shape;
+fn split(constants: Constants<'_>, node: &Node, values: &[i64], axis: i64, slot: usize) -> Option<Vec<i64>> {
+    let shape = &constants.fact(*node.inputs.first()?).shape;
     let shape: Vec<usize> = shape.iter().map(|dim| dim.fixed()).collect::<Option<_>>()?;
     let axis = resolve_axis(axis, shape.len())?;
     let inner: usize = shape[axis + 1..].iter().product();
@@ -123,31 +123,31 @@ fn split(model: &Model, node: &Node, values: &[i64], axis: i64, slot: usize) -> 
     Some(parts.collect::<Option<Vec<_>>>()?.concat())
 }
 
-fn is_float(model: &Model, node: &Node) -> bool {
-    let source = node.inputs.first().map(|input| model.graph().fact(*input).element);
+fn is_float(constants: Constants<'_>, node: &Node) -> bool {
+    let source = node.inputs.first().map(|input| constants.fact(*input).element);
     source.is_none_or(ElementType::is_float)
 }
 
-fn arithmetic(kind: &str) -> Option<fn(i64, i64) -> Option<i64>> {
+fn arithmetic(kind: &OpKind) -> Option<fn(i64, i64) -> Option<i64>> {
     Some(match kind {
-        "Add" => i64::checked_add,
-        "Subtract" => i64::checked_sub,
-        "Multiply" => i64::checked_mul,
-        "Maximum" => |a, b| Some(a.max(b)),
-        "Minimum" => |a, b| Some(a.min(b)),
+        OpKind::Add => i64::checked_add,
+        OpKind::Subtract => i64::checked_sub,
+        OpKind::Multiply => i64::checked_mul,
+        OpKind::Maximum => |a, b| Some(a.max(b)),
+        OpKind::Minimum => |a, b| Some(a.min(b)),
         // Rounds down, as Python does.
-        "Divide" => |a: i64, b: i64| {
+        OpKind::Divide => |a: i64, b: i64| {
             let quotient = a.checked_div(b)?;
             let inexact = a.checked_rem(b)? != 0;
             Some(if inexact && ((a < 0) != (b < 0)) { quotient - 1 } else { quotient })
         },
-        "FloorMod" => |a: i64, b: i64| {
+        OpKind::FloorMod => |a: i64, b: i64| {
             let rest = a.checked_rem(b)?;
             Some(if rest != 0 && ((rest < 0) != (b < 0)) { rest + b } else { rest })
         },
-        "Mod" => i64::checked_rem,
-        "Greater" => |a, b| Some(i64::from(a > b)),
-        "Less" => |a, b| Some(i64::from(a < b)),
+        OpKind::Mod => i64::checked_rem,
+        OpKind::Greater => |a, b| Some(i64::from(a > b)),
+        OpKind::Less => |a, b| Some(i64::from(a < b)),
         _ => return None,
     })
 }
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn division_rounds_as_openvino_does() {
-        let of = |kind: &str, a, b| arithmetic(kind).and_then(|f| f(a, b));
+        let of = |kind: &str, a, b| arithmetic(&kind.into()).and_then(|f| f(a, b));
         assert_eq!(of("Divide", -7, 2), Some(-4));
         assert_eq!(of("FloorMod", -7, 2), Some(1));
         assert_eq!(of("FloorMod", 7, -2), Some(-1));

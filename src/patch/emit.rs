@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Fact, Finished, Graph, Node, NodeId};
+use super::Finished;
+use crate::graph::{Fact, Graph, Node, NodeId};
 use crate::ir::{Splice, escape};
 
 /// Constants start at multiples of this, as plugins like to map them.
@@ -51,7 +52,7 @@ impl Finished {
             "\n\t\t<layer id=\"{}\" name=\"{}\" type=\"{}\" version=\"{}\">",
             node.layer,
             escape(&node.name),
-            escape(&op.kind),
+            escape(op.type_name()),
             escape(&op.opset)
         );
         if let Some(bytes) = self.constants.get(&id) {

@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Finished, Graph, NodeId, OutletId};
+use super::Finished;
+use crate::graph::{Graph, NodeId, OpKind, OutletId};
 use crate::ir::ElementType;
 
 /// Shows the nodes of a patch. What stems from the original model is quoted (`"conv1"`).
@@ -23,7 +24,7 @@ impl Dump<'_> {
                 continue;
             }
             let inputs: Vec<String> = node.inputs.iter().map(|input| self.name(*input)).collect();
-            if node.op.kind == "Result" {
+            if node.op.kind == OpKind::Result {
                 let names = node.inputs.iter().map(|input| {
                     let node = self.patch.node(self.graph, input.node);
                     node.outputs[input.slot].names.join(",")
@@ -37,7 +38,7 @@ impl Dump<'_> {
                 out,
                 "{} = {}{}({}) -> {}",
                 node.name,
-                node.op.kind,
+                node.op.type_name(),
                 Attributes(*id, self),
                 inputs.join(", "),
                 facts.join(", ")
@@ -61,7 +62,8 @@ impl Dump<'_> {
                 out,
                 "  {} [label={}];",
                 quote(&node.name),
-                quote(&format!("{}\n{}\n{}", node.op.kind, node.name, facts.join(" "))).replace('\n', "\\n")
+                quote(&format!("{}\n{}\n{}", node.op.type_name(), node.name, facts.join(" ")))
+                    .replace('\n', "\\n")
             );
             for input in &node.inputs {
                 let from = self.patch.node(self.graph, input.node);
@@ -83,7 +85,7 @@ impl Dump<'_> {
         }
         for id in originals {
             let node = self.graph.node(id);
-            let label = format!("{}\n{}", node.op.kind, node.name);
+            let label = format!("{}\n{}", node.op.type_name(), node.name);
             let _ = writeln!(
                 out,
                 "  {} [shape=box,label={}];",

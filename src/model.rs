@@ -1,0 +1,102 @@
+//! A model as read: document, weights, graph, and what each of its nodes does.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::graph::{Graph, Node, NodeId, OutletId, constants};
+use crate::ir::{Document, Weights};
+use crate::ops::{Action, Constants, Passage, Semantics};
+
+/// An OpenVINO IR, read and checked.
+#[derive(Debug)]
+pub struct Model {
+    document: Arc<Document>,
+    weights: Arc<Weights>,
+    graph: Graph,
+    /// Of each node, by its index.
+    semantics: Vec<Semantics>,
+}
+
+impl Model {
+    /// Reads the IR whose XML is at `xml`; its BIN is `weights`, or the file of the same name.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) where a file cannot be read, [`Error::Xml`](crate::Error::Xml),
+    /// [`Error::Layer`](crate::Error::Layer) and [`Error::Weights`](crate::Error::Weights) where it is no sound IR.
+    pub fn read(xml: &Path, weights: Option<&Path>) -> Result<Self> {
+        let document = Document::read(xml)?;
+        let bin = weights.map_or_else(|| xml.with_extension("bin"), PathBuf::from);
+        let weights = Weights::open(&bin, &constants(&document))?;
+        let graph = Graph::new(&document)?;
+        Ok(Self::new(Arc::new(document), Arc::new(weights), graph, Vec::new()))
+    }
+
+    /// Works out what the nodes do of which `semantics` says nothing yet.
+    fn new(
+        document: Arc<Document>,
+        weights: Arc<Weights>,
+        graph: Graph,
+        mut semantics: Vec<Semantics>,
+    ) -> Self {
+        let known = Constants::new(&graph, &weights);
+        let more = graph.nodes().skip(semantics.len()).map(|(_, node)| Semantics::of(known, node));
+        semantics.extend(more.collect::<Vec<_>>());
+        Self { document, weights, graph, semantics }
+    }
+
+    /// This model with nodes more in its graph, each after what it reads.
+    pub(crate) fn extended(&self, added: Vec<Node>) -> Self {
+        let (document, weights) = (Arc::clone(&self.document), Arc::clone(&self.weights));
+        Self::new(document, weights, self.graph.extended(added), self.semantics.clone())
+    }
+
+    /// The XML.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// The BIN.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The node that stands behind an id of the graph.
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        self.graph.node(id)
+    }
+
+    /// How a node moves and mixes data.
+    pub(crate) fn action(&self, id: NodeId) -> &Action {
+        &self.semantics[id.index()].action
+    }
+
+    /// What scores may do at a node on their way to an output.
+    pub(crate) fn passage(&self, id: NodeId) -> Passage {
+        self.semantics[id.index()].passage
+    }
+
+    /// Whether a node's action is not known only because the shapes that the file declares contradict its operation.
+    pub(crate) fn contradicted(&self, id: NodeId) -> bool {
+        self.semantics[id.index()].contradicted
+    }
+
+    /// The integers that an outlet holds, where they can be told before inference: constants, known
+    /// shapes, and what is computed from them.
+    ///
+    /// `None` where they depend on an input, are no integers or far too many to be a shape.
+    pub(crate) fn integers(&self, outlet: OutletId) -> Option<Vec<i64>> {
+        Constants::new(&self.graph, &self.weights).integers(outlet)
+    }
+
+    /// The numbers of a constant, row-major, whatever its type; `None` where there are too many to be anything but
+    /// data.
+    pub(crate) fn numbers(&self, outlet: OutletId) -> Option<Vec<f64>> {
+        Constants::new(&self.graph, &self.weights).numbers(outlet)
+    }
+}

@@ -21,12 +21,12 @@
 //! into the original bytes. See `docs/architecture.md`.
 
 pub mod analysis;
-mod choice;
-mod detection;
+mod build;
 pub mod error;
 pub mod explain;
 pub mod graph;
 mod insert;
+mod insertion;
 mod interrupt;
 pub mod ir;
 mod message;
@@ -34,26 +34,28 @@ pub mod methods;
 mod model;
 pub mod mosaic;
 pub mod ops;
+mod options;
 mod patch;
 mod place;
+mod plan;
 mod preprocess;
 mod refusal;
 pub mod report;
 pub mod runtime;
+mod tasks;
 pub mod verify;
 
-pub use analysis::Task;
 pub use error::{Error, Result};
-pub use insert::{
-    FEATURE_VECTOR, Insertion, Listed, Options, Outcome, SALIENCY_MAP, SALIENCY_SIZE, insert, list_targets,
-    remove,
-};
+pub use insert::{Listed, insert, list_targets};
+pub use insertion::{Insertion, Outcome, remove};
 pub use interrupt::Interrupt;
-pub use ir::{Destination, PendingFile};
+pub use ir::{Classes, Destination, PendingFile};
 pub use message::{Message, Setting, Words};
 pub use methods::{Method, SaliencyType};
 pub use model::Model;
-pub use mosaic::{Classes, Kernel, Strategy};
+pub use mosaic::{Kernel, Strategy};
+pub use options::{FEATURE_VECTOR, Options, SALIENCY_MAP, SALIENCY_SIZE};
 pub use place::Place;
 pub use refusal::{Reason, Refusal};
 pub use report::Report;
+pub use tasks::Task;

@@ -109,7 +109,7 @@ fn listed_classes() {
 #[test]
 fn named_layers() {
     let layers = |insertion: &Insertion<'_>| -> Vec<String> {
-        insertion.report().heads.iter().map(|head| head.scores.layer.clone()).collect()
+        insertion.report().subject.heads().iter().map(|head| head.scores.layer.clone()).collect()
     };
     let model = Model::read(&small("det_ssd"), None).unwrap();
     let found = inserted(&model, &Options::default());
@@ -124,18 +124,18 @@ fn named_layers() {
     let before: Vec<String> =
         target_layers.iter().map(|layer| layer.replace("/Add", "/Convolution")).collect();
     let unbiased = inserted(&model, &Options { target_layers: before, ..Options::default() });
-    assert_eq!(unbiased.report().heads[1].scores.anchors, 6);
+    assert_eq!(unbiased.report().subject.heads()[1].scores.anchors, 6);
     // One convolution for everything: its head says which fields are classes.
     let model = Model::read(&small("det_yolov5"), None).unwrap();
     let target_layers = layers(&inserted(&model, &Options::default()));
     let named = inserted(&model, &Options { target_layers, ..Options::default() });
-    assert_eq!(named.report().heads[0].scores.channels, [5, 10]);
+    assert_eq!(named.report().subject.heads()[0].scores.channels, [5, 10]);
     // Objectness is no part of what was named.
     let model = Model::read(&small("det_fcos"), None).unwrap();
     let found = inserted(&model, &Options::default());
-    assert!(found.report().heads[0].objectness.is_some());
+    assert!(found.report().subject.heads()[0].objectness.is_some());
     let named = inserted(&model, &Options { target_layers: layers(&found), ..Options::default() });
-    assert!(named.report().heads[0].objectness.is_none());
+    assert!(named.report().subject.heads()[0].objectness.is_none());
 }
 
 /// With one scale of the size asked for there is no resampling: the maps are the softmax of the best anchors.
@@ -206,7 +206,7 @@ fn options_that_contradict_each_other() {
         assert!(error.to_string().contains(wanted), "{wanted}: {error}");
     }
     let model = Model::read(&small("det_ssd"), None).unwrap();
-    let layer = inserted(&model, &Options::default()).report().heads[0].scores.layer.clone();
+    let layer = inserted(&model, &Options::default()).report().subject.heads()[0].scores.layer.clone();
     let options = Options { target_layers: vec![layer], anchors: Some(vec![4]), ..Options::default() };
     let error = insert(&model, &options).unwrap_err().to_string();
     assert!(error.contains("no channels for 4 anchors"), "{error}");

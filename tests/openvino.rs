@@ -223,7 +223,8 @@ fn any_target_layer() {
             let options = Options { target_layers: vec![candidate.layer.clone()], ..base.clone() };
             match insert(&model, &options) {
                 // The definition runs the head once for each mask.
-                Ok(Outcome::Inserted(insertion)) if insertion.report().masks.is_none_or(|k| k > 200) => {}
+                Ok(Outcome::Inserted(insertion))
+                    if insertion.report().subject.masks().is_none_or(|k| k > 200) => {}
                 Ok(Outcome::Inserted(insertion)) => {
                     verified(&insertion, &model, &folder.path().join(format!("{name}_{i}.xml")));
                     accepted += 1;

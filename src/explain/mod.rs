@@ -43,10 +43,10 @@ pub use output::{Files, Folder, read_map};
 pub use scores::{Activation, ScoreFunction};
 pub use watch::{Quiet, Watch};
 
-use crate::insert::Options;
 pub use crate::ir::{ImageLayout as Layout, Resize};
 use crate::message::Words;
 use crate::methods::SaliencyType;
+use crate::options::Options;
 pub use crate::preprocess::{
     Geometry, ImageInput, Origin, Photo, PreprocessOptions, Preprocessing, Preset, photos, resize_map,
 };

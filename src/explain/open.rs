@@ -7,15 +7,17 @@ use super::engine::Engine;
 use super::names::ClassNames;
 use super::scores::{Activation, ClassHead, ScoreSource, beside_boxes, candidates, in_graph, one_per_box};
 use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings};
-use crate::analysis::{InputFacts, Labels, Logits};
+use crate::analysis::{InputFacts, Labels};
 use crate::error::{Error, Result};
-use crate::insert::{Outcome, insert};
-use crate::ir::{ModelInfo, marker};
+use crate::insert::insert;
+use crate::insertion::Outcome;
+use crate::ir::{ModelInfo, section};
 use crate::methods::Method;
 use crate::model::Model;
 use crate::preprocess::{Declared, ImageInput, PreprocessOptions, Preprocessing};
 use crate::report::Report;
 use crate::runtime::{Hint, Network, Port, Runtime, Source};
+use crate::tasks::Logits;
 
 /// Where a model's answer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,11 +236,16 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
                 let shown = Shown::recorded(Some(&report.targets));
                 let output = options.branch.output_name.clone();
                 let white = Some((output, report.method.title().to_owned(), shown));
-                return Ok(Opened { network, white, explains: Some(report.explains.clone()), notes });
+                return Ok(Opened {
+                    network,
+                    white,
+                    explains: Some(report.subject.explains().to_owned()),
+                    notes,
+                });
             }
             Ok(Outcome::AlreadyThere { output }) => {
                 let network = runtime.read(from_file())?;
-                let record = model.document().rt_info().child(marker::SECTION);
+                let record = section(model.document().rt_info());
                 let record = |name| record.and_then(|record| record.get(&[name]));
                 let method = match record("method") {
                     Some(name) => Method::named(name)
@@ -260,7 +267,7 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
 
 /// Whether a branch that is made for class scores was built on a detector's boxes.
 fn explains_boxes(network: &Network, report: &Report, map: &str) -> bool {
-    let explained = network.outputs().iter().position(|port| port.name == report.explains);
+    let explained = network.outputs().iter().position(|port| port.name == report.subject.explains());
     let Some((index, port)) = explained.and_then(|index| Some((index, network.outputs().get(index)?))) else {
         return false;
     };

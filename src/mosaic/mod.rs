@@ -27,17 +27,19 @@ mod sink;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::analysis::{Labels, Logits, Reason, Target};
+use crate::analysis::{Labels, Target};
 use crate::graph::{Flow, Node, NodeId, OutletId, Size};
 use crate::message::{Message, Setting, message};
 use crate::model::Model;
 use crate::ops::Action;
 use crate::patch::Patch;
 use crate::place::Place;
+use crate::refusal::Reason;
+use crate::tasks::Logits;
 
 pub use distinct::Distinct;
 pub use mask::{Kernel, Mask};
-pub use scores::{Classes, Order, Scores};
+pub use scores::{Order, Scores};
 pub(crate) use sink::sink;
 
 /// A value of the head under all K masks at once. K = h·w masks; mask k keeps position k.

@@ -1,21 +1,10 @@
 //! From the form of the logits to `[N, classes, h, w]`, for all classes or for some.
 
 use super::{Form, Lowering, Why};
-use crate::analysis::Logits;
 use crate::graph::{Node, Op, OpKind, OutletId, Size};
-use crate::ir::Dim;
+use crate::ir::{Classes, Dim};
 use crate::ops::{Action, Extent, Window, WindowKind, Zero};
-
-/// Classes that are explained.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Classes {
-    /// All of them, in order.
-    All,
-    /// The k classes with the highest logits of each sample, best first.
-    Top(usize),
-    /// These, in this order.
-    Listed(Vec<usize>),
-}
+use crate::tasks::Logits;
 
 /// Logits of every class under every mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,12 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::head;
-use crate::analysis::{Labels, Logits};
+use crate::analysis::Labels;
 use crate::graph::{Fact, Node, NodeId, OpKind, OutletId, Size};
 use crate::ir::{Dim, Shape};
 use crate::model::Model;
 use crate::ops::{Action, Selection};
 use crate::patch::Patch;
+use crate::tasks::Logits;
 
 /// What of a value is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -38,7 +38,7 @@ use crate::analysis::InputFacts;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::interrupt::Interrupt;
-use crate::ir::{Document, ModelInfo};
+use crate::ir::{Document, ModelInfo, key};
 use crate::preprocess::{Photo, Preprocessing};
 use crate::runtime::{Runtime, RuntimeError, RuntimeOptions, Session, Tensor};
 use record::{Definition, Record};
@@ -149,14 +149,18 @@ fn blank(original: &Path, model: &Path) -> Report {
 fn describe(record: &Record<'_>) -> RecordReport {
     let entry = |name: &str| record.get(name).map(str::to_owned);
     RecordReport {
-        version: entry("version"),
+        version: entry(key::VERSION),
         method: record.method().to_owned(),
-        target: entry("target"),
-        layout: entry("layout"),
-        grid: entry("grid"),
-        targets: entry("targets"),
-        scales: (1..).map(|i| entry(&format!("scale_{i}"))).take_while(Option::is_some).flatten().collect(),
-        size: entry("saliency_size"),
+        target: entry(key::TARGET),
+        layout: entry(key::LAYOUT),
+        grid: entry(key::GRID),
+        targets: entry(key::TARGETS),
+        scales: (1..)
+            .map(|i| entry(&key::numbered(key::SCALE, i)))
+            .take_while(Option::is_some)
+            .flatten()
+            .collect(),
+        size: entry(key::SALIENCY_SIZE),
     }
 }
 

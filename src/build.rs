@@ -2,10 +2,10 @@
 
 use crate::analysis::Labels;
 use crate::error::{Error, Result};
+use crate::forward::{Narrowed, Strategy, narrow};
 use crate::ir::{Classes, Record, key};
 use crate::methods::{self, Branch, Method, Request, feature_vector};
 use crate::model::Model;
-use crate::mosaic::{Strategy, sink};
 use crate::options::{FEATURE_VECTOR, Options};
 use crate::patch::{Finished, Patch};
 use crate::plan::Plan;
@@ -36,13 +36,12 @@ pub(crate) fn build(
 ) -> Result<std::result::Result<Built, Reason>> {
     let narrowed = match (subject, &plan.masked, options.strategy) {
         (Subject::Scores(logits), Some(masked), Strategy::Auto) if plan.method.masks() => {
-            sink(model, labels, &masked.target.masked(), logits)
+            narrow(model, labels, &masked.target.masked(), logits)
         }
         _ => None,
     };
     match narrowed {
-        Some((model, logits)) => {
-            let labels = Labels::new(&model);
+        Some(Narrowed { model, labels, logits }) => {
             build_on(&model, &labels, &Subject::Scores(logits), plan, options)
         }
         None => build_on(model, labels, subject, plan, options),
@@ -104,7 +103,7 @@ impl Built {
             record.add(key::FEATURE_VECTOR, FEATURE_VECTOR);
         }
         if let Some(form) = self.branch.form(options.strategy) {
-            record.add(key::LOWERING, form);
+            record.add(key::LOWERING, form.name());
         }
         record
     }

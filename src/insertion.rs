@@ -66,6 +66,10 @@ impl<'m> Insertion<'m> {
     /// As [`Destination::write`].
     pub fn write(&self, destination: &Destination) -> Result<()> {
         let weights = self.model.weights();
+        if let Some(bytes) = weights.in_memory() {
+            let whole = [bytes, &self.tail].concat();
+            return destination.write(&self.xml, PendingFile { source: None, prefix: 0, tail: &whole });
+        }
         let bin =
             PendingFile { source: Some(weights.path()), prefix: weights.len() as u64, tail: &self.tail };
         destination.write(&self.xml, bin)

@@ -2,11 +2,11 @@
 
 use crate::analysis::Labels;
 use crate::error::{Error, Result};
+use crate::forward::{Kernel, Strategy};
 use crate::ir::{Classes, Dim, Record, key};
 use crate::message::{Setting, message};
 use crate::methods::{Encoding, Method, SaliencyType};
 use crate::model::Model;
-use crate::mosaic::{Kernel, Strategy};
 use crate::tasks::{Asked, Looked, Task};
 
 /// What is to be inserted, and how.

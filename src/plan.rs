@@ -2,12 +2,12 @@
 
 use crate::analysis::{Block, Candidate, Labels, Layout, Target, blocks, candidate, candidates, normed};
 use crate::error::{Error, Result};
+use crate::forward::Mask;
 use crate::graph::{Flow, OutletId, Size};
 use crate::ir::{Record, key};
 use crate::message::{Setting, message};
 use crate::methods::Method;
 use crate::model::Model;
-use crate::mosaic::Mask;
 use crate::options::Options;
 use crate::refusal::Reason;
 use crate::tasks::{Logits, Subject};

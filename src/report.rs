@@ -6,12 +6,12 @@ use std::path::Path;
 use serde::{Serialize, Serializer};
 
 use crate::build::Built;
+use crate::forward::{FormKind, Kernel, Step, Strategy};
 use crate::graph::{Fact, Graph, OutletId};
 use crate::ir::{Dim, ShapeDisplay};
 use crate::message::{Message, Setting, Words, message};
 use crate::methods::{Method, SaliencyType};
 use crate::model::Model;
-use crate::mosaic::{Kernel, Step, Strategy};
 use crate::ops::Activation;
 use crate::options::Options;
 use crate::place::Bytes;
@@ -154,7 +154,7 @@ impl Report {
             ]);
         }
         let form = built.branch.form(options.strategy);
-        let dense = form == Some("Dense");
+        let dense = form == Some(FormKind::Dense);
         if dense && built.branch.dense_bytes.is_none() {
             notes.push(message![
                 "extents are known only at inference, so ",
@@ -366,9 +366,8 @@ impl fmt::Display for TensorReport {
 pub struct LoweringReport {
     /// What was asked for.
     pub requested: Strategy,
-    /// The dearest form that was needed: `OneHot`, `Masked`, `PerPosition`, `Weights` (of an attention, one row
-    /// for each mask), `Distinct` or `Dense`; absent without a head.
-    pub form: Option<&'static str>,
+    /// The dearest form that was needed; absent without a head.
+    pub form: Option<FormKind>,
     /// Bytes of copied activations alive at one time for one batch, where known and not zero.
     pub dense_bytes: Option<u64>,
     /// Each operation of the head, and why it has no cheaper form.
@@ -443,12 +442,12 @@ impl fmt::Display for Report {
         writeln!(f, "method   {}", self.method.title())?;
         write!(f, "{}", self.subject)?;
         if let Some(form) = self.lowering.form {
-            write!(f, "lowering {form}")?;
+            write!(f, "lowering {}", form.name())?;
             if let Some(bytes) = self.lowering.dense_bytes {
                 write!(f, ", {} of copied activations", Bytes(bytes))?;
             }
             writeln!(f)?;
-            for step in self.lowering.steps.iter().filter(|step| matches!(step.form, "Dense" | "Distinct")) {
+            for step in self.lowering.steps.iter().filter(|step| step.form.copied()) {
                 if let Some(why) = &step.why {
                     writeln!(f, "         {} ({}): {why}", step.layer, step.op)?;
                 }

@@ -171,7 +171,7 @@ fn distinct_tokens() {
                 ..Options::default()
             };
             let Outcome::Inserted(insertion) = insert(&model, &options).unwrap() else { panic!("{name}") };
-            let distinct = insertion.report().lowering.form == Some("Distinct");
+            let distinct = insertion.report().lowering.form.map(|form| form.name()) == Some("Distinct");
             assert!(distinct || block == 1, "{name}");
             let out = format!("{name}_{block}_{}_{class_token}.xml", kernel.name());
             verified(&insertion, &model, &folder.path().join(out));

@@ -14,9 +14,16 @@ pub struct Labels(Vec<Vec<Option<Axes>>>);
 impl Labels {
     /// Labels a model from its inputs on.
     pub fn new(model: &Model) -> Self {
+        Self(Vec::new()).extended(model)
+    }
+
+    /// These labels, and those of the nodes that `model` has more than the one they are of.
+    pub(crate) fn extended(&self, model: &Model) -> Self {
         let graph = model.graph();
-        let mut labels = Self(graph.nodes().map(|(_, node)| vec![None; node.outputs.len()]).collect());
-        for &id in graph.order() {
+        let mut labels = self.clone();
+        let known = labels.0.len();
+        labels.0.extend(graph.nodes().skip(known).map(|(_, node)| vec![None; node.outputs.len()]));
+        for &id in graph.order().iter().filter(|id| id.index() >= known) {
             let node = graph.node(id);
             let action = model.action(id);
             for slot in 0..node.outputs.len() {

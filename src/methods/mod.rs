@@ -10,9 +10,9 @@ mod vitreciprocam;
 use serde::Serialize;
 
 use crate::analysis::{Labels, Positions, Target};
+use crate::forward::{FormKind, Mask, Step, Strategy};
 use crate::graph::OutletId;
 use crate::ir::Classes;
-use crate::mosaic::{Mask, Step, Strategy};
 use crate::patch::Patch;
 use crate::refusal::Reason;
 use crate::tasks::{Subject, SubjectKind};
@@ -150,13 +150,12 @@ pub(crate) struct Branch {
 
 impl Branch {
     /// The dearest form that was needed, which says what the branch costs; `None` without a head.
-    pub(crate) fn form(&self, strategy: Strategy) -> Option<&'static str> {
-        let used = |form: &&str| self.steps.iter().any(|step| step.form == *form);
-        let form = ["Dense", "Distinct", "PerPosition", "Weights", "Masked", "OneHot"].into_iter().find(used);
-        match strategy {
-            Strategy::Dense => form.map(|_| "Dense"),
-            Strategy::Auto => form,
-        }
+    pub(crate) fn form(&self, strategy: Strategy) -> Option<FormKind> {
+        let dearest = self.steps.iter().map(|step| step.form).max()?;
+        Some(match strategy {
+            Strategy::Dense => FormKind::Dense,
+            Strategy::Auto => dearest,
+        })
     }
 }
 

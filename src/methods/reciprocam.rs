@@ -4,8 +4,8 @@
 use super::scaling::scale;
 use super::{Branch, Request};
 use crate::analysis::Target;
+use crate::forward::{Lowering, Mask, Order};
 use crate::graph::OutletId;
-use crate::mosaic::{Lowering, Mask, Order};
 use crate::patch::Patch;
 use crate::refusal::Reason;
 use crate::tasks::Logits;

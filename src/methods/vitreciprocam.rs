@@ -6,7 +6,7 @@
 use super::reciprocam::masked_logits;
 use super::{Branch, Request};
 use crate::analysis::Target;
-use crate::mosaic::Mask;
+use crate::forward::Mask;
 use crate::patch::Patch;
 use crate::refusal::Reason;
 use crate::tasks::Logits;

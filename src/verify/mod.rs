@@ -103,6 +103,7 @@ pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<
     };
     let record = Record::read(&new)?;
     report.record = Some(describe(&record));
+    let definition = record.definition(old.graph());
     let info = ModelInfo::read(old.document().rt_info());
     let facts: Vec<_> = old.graph().parameters().map(|(id, _)| InputFacts::of(&old, id)).collect();
     let inputs = shapes::settle(old.graph(), &facts, &info, &options.shapes)?;
@@ -115,7 +116,7 @@ pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<
             let inputs = inputs.iter().zip(preprocessing);
             report.inputs = inputs.map(|(input, how)| describe_input(input, how)).collect();
             report.samples = samples.len();
-            let pair = Pair { old: &old, new: &new, new_weights: &weights, record: &record };
+            let pair = Pair { old: &old, new: &new, new_weights: &weights, definition: &definition };
             pair.run(runtime, &samples, options, &mut report)?;
         }
         Err(e) => not_run(&mut report, &e),
@@ -219,7 +220,8 @@ struct Pair<'a> {
     old: &'a Model,
     new: &'a Document,
     new_weights: &'a Path,
-    record: &'a Record<'a>,
+    /// What the record says, or why it says nothing.
+    definition: &'a Result<Definition, String>,
 }
 
 impl Pair<'_> {
@@ -282,10 +284,10 @@ impl Pair<'_> {
         found: &[Vec<Tensor>],
         report: &mut Report,
     ) -> Result<()> {
-        let definition = match self.record.definition(self.old.graph()) {
+        let definition = match self.definition {
             Ok(definition) => definition,
             Err(reason) => {
-                report.saliency = Check::not_checked(reason);
+                report.saliency = Check::not_checked(reason.clone());
                 return Ok(());
             }
         };
@@ -301,7 +303,7 @@ impl Pair<'_> {
             return Ok(());
         };
         let vector = definition.feature_vector.as_deref().map(|name| place(name).ok_or(name));
-        match self.compare(runtime, &definition, samples, found, output, vector) {
+        match self.compare(runtime, definition, samples, found, output, vector) {
             Ok((maps, features)) => (report.saliency, report.feature_vector) = (maps, features),
             Err(e @ (Error::Usage(_) | Error::Runtime(_))) => {
                 report.saliency = Check::not_checked(e.to_string());

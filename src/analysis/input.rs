@@ -342,13 +342,13 @@ mod tests {
 
         fn transposed(mut self, order: &[i64], out: &str) -> Self {
             let order = self.integers(order);
-            self.layer(OpKind::Transpose, &[order], out, "")
+            self.layer("Transpose", &[order], out, "")
         }
 
         fn reversed(mut self, axis: i64) -> Self {
             let (order, axis) = (self.integers(&[2, 1, 0]), self.integers(&[axis]));
             let out = self.last.1.clone();
-            self.layer(OpKind::Gather, &[order, axis], &out, "")
+            self.layer("Gather", &[order, axis], &out, "")
         }
 
         fn convolved(mut self, rt_info: &str) -> Self {
@@ -391,7 +391,7 @@ mod tests {
         let across = turned().transposed(&[0, 1, 3, 2], CHW).convolved("");
         assert_eq!(across.facts().layout, None);
         let by_constants =
-            Chain::new("1,8,8,3", None).with(OpKind::Add, "3", &[1.0; 3]).layer("ReLU", &[], "1,8,8,3", "");
+            Chain::new("1,8,8,3", None).with("Add", "3", &[1.0; 3]).layer("ReLU", &[], "1,8,8,3", "");
         assert_eq!(by_constants.facts().layout, Some(ImageLayout::Nhwc));
         assert_eq!(
             Chain::new("1,8", Some("[N,C]")).layer("ReLU", &[], "1,8", "").facts(),
@@ -405,33 +405,24 @@ mod tests {
         let cases = [
             (
                 "imagenet",
-                Chain::new(CHW, None).with(OpKind::Subtract, EACH, &mean).with(
-                    OpKind::Divide,
-                    EACH,
-                    &[58.0, 57.0, 57.0],
-                ),
+                Chain::new(CHW, None).with("Subtract", EACH, &mean).with("Divide", EACH, &[58.0, 57.0, 57.0]),
             ),
-            ("to 0..1", Chain::new(CHW, None).with(OpKind::Multiply, "1", &[1.0 / 255.0])),
+            ("to 0..1", Chain::new(CHW, None).with("Multiply", "1", &[1.0 / 255.0])),
             (
                 "to -1..1",
-                Chain::new(CHW, None).with(OpKind::Divide, "1,1,1,1", &[127.5]).with(
-                    OpKind::Subtract,
-                    "1",
-                    &[1.0],
-                ),
+                Chain::new(CHW, None).with("Divide", "1,1,1,1", &[127.5]).with("Subtract", "1", &[1.0]),
             ),
-            ("caffe", Chain::new(CHW, None).with(OpKind::Add, EACH, &[-104.0, -117.0, -123.0])),
+            ("caffe", Chain::new(CHW, None).with("Add", EACH, &[-104.0, -117.0, -123.0])),
         ];
         for (name, chain) in cases {
             assert_eq!(chain.convolved("").facts().pixels, BYTES, "{name}");
         }
-        let unit = Chain::new(CHW, None).with(OpKind::Subtract, EACH, &[0.485, 0.456, 0.406]);
-        let unit = unit.with(OpKind::Divide, EACH, &[0.229, 0.224, 0.225]).convolved("").facts();
+        let unit = Chain::new(CHW, None).with("Subtract", EACH, &[0.485, 0.456, 0.406]);
+        let unit = unit.with("Divide", EACH, &[0.229, 0.224, 0.225]).convolved("").facts();
         assert_eq!((unit.pixels, unit.blue_first), (Some((0.0, 1.0)), Some(false)));
         // PrePostProcessor folds a scale into the weights and leaves its mark.
         assert_eq!(Chain::new(CHW, None).convolved(MARK).facts().pixels, BYTES);
-        let folded =
-            Chain::new(CHW, None).with(OpKind::Subtract, EACH, &[0.485, 0.456, 0.406]).convolved(MARK);
+        let folded = Chain::new(CHW, None).with("Subtract", EACH, &[0.485, 0.456, 0.406]).convolved(MARK);
         assert_eq!(folded.facts().pixels, Some((0.0, 1.0)));
     }
 
@@ -441,18 +432,18 @@ mod tests {
             ("nothing", Chain::new(CHW, None)),
             (
                 "folded batch norm",
-                Chain::new(CHW, None).with(OpKind::Multiply, EACH, &[0.9, 1.1, 1.3]).with(
-                    OpKind::Add,
+                Chain::new(CHW, None).with("Multiply", EACH, &[0.9, 1.1, 1.3]).with(
+                    "Add",
                     EACH,
                     &[0.1, -0.2, 0.0],
                 ),
             ),
-            ("a sign", Chain::new(CHW, None).with(OpKind::Multiply, "1", &[-1.0])),
-            ("a small shift", Chain::new(CHW, None).with(OpKind::Subtract, EACH, &[0.5, 0.4, 0.6])),
-            ("a position's constant", Chain::new(CHW, None).with(OpKind::Subtract, "8,8", &[128.0; 64])),
+            ("a sign", Chain::new(CHW, None).with("Multiply", "1", &[-1.0])),
+            ("a small shift", Chain::new(CHW, None).with("Subtract", EACH, &[0.5, 0.4, 0.6])),
+            ("a position's constant", Chain::new(CHW, None).with("Subtract", "8,8", &[128.0; 64])),
             (
                 "behind a layer",
-                Chain::new(CHW, None).layer("ReLU", &[], CHW, "").with(OpKind::Divide, "1", &[255.0]),
+                Chain::new(CHW, None).layer("ReLU", &[], CHW, "").with("Divide", "1", &[255.0]),
             ),
         ];
         for (name, chain) in cases {
@@ -465,14 +456,14 @@ mod tests {
         let mut blue = IMAGENET_MEAN;
         blue.reverse();
         let first = |chain: Chain| chain.convolved("").facts().blue_first;
-        let with = |mean: &[f32]| Chain::new(CHW, None).with(OpKind::Subtract, EACH, mean);
+        let with = |mean: &[f32]| Chain::new(CHW, None).with("Subtract", EACH, mean);
         assert_eq!(first(with(&IMAGENET_MEAN)), Some(false));
         assert_eq!(first(with(&blue)), Some(true));
         assert_eq!(first(with(&[128.0; 3])), None);
         // Turned round first, the network's means are those of the other order.
         let turned = || Chain::new(CHW, None).reversed(1);
-        assert_eq!(first(turned().with(OpKind::Subtract, EACH, &blue)), Some(false));
-        assert_eq!(first(turned().with(OpKind::Subtract, EACH, &IMAGENET_MEAN)), Some(true));
+        assert_eq!(first(turned().with("Subtract", EACH, &blue)), Some(false));
+        assert_eq!(first(turned().with("Subtract", EACH, &IMAGENET_MEAN)), Some(true));
         assert_eq!(first(turned()), Some(false));
         assert_eq!(first(Chain::new(CHW, None)), None);
     }

@@ -86,7 +86,6 @@ pub struct InputReport {
     /// What was fed: `image` (the file), `random image` or `random`.
     pub content: &'static str,
     /// What was done to the file.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub preprocessing: Option<Preprocessing>,
 }
 

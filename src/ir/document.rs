@@ -1,12 +1,10 @@
 //! An IR's XML: the bytes as they are, and what stands where in them.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{ElementType, RtInfo, Shape, parse};
-use crate::error::{Error, Result};
+use super::{ElementType, RtInfo, Shape};
+
 use crate::place::Place;
 
 /// The XML of an IR: its bytes, its layers and edges, and the places where additions go.
@@ -94,40 +92,7 @@ pub struct EdgeElement {
     pub span: Range<usize>,
 }
 
-/// An XML beyond this size is no graph; refusing it early keeps memory bounded.
-const MAX_XML_BYTES: u64 = 1 << 30;
-
 impl Document {
-    /// Reads and parses the XML at `path`.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where the file cannot be read, [`Error::Xml`] with the byte offset where it is
-    /// no IR of version 10 or 11, [`Error::Layer`] where a layer contradicts itself.
-    pub fn read(path: &Path) -> Result<Self> {
-        let mut file = File::open(path).map_err(|e| Error::io("read", path, e))?;
-        let metadata = file.metadata().map_err(|e| Error::io("read", path, e))?;
-        if metadata.is_dir() {
-            let message = format!("{} is a folder; give the model's XML file", path.display());
-            return Err(Error::usage(message));
-        }
-        if metadata.len() > MAX_XML_BYTES {
-            let message =
-                format!("{} has {} bytes, too many for an IR's XML", path.display(), metadata.len());
-            return Err(Error::usage(message));
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
-        file.read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
-        Self::parse(path, bytes)
-    }
-
-    /// Parses XML that is already in memory; `path` is used in messages.
-    ///
-    /// # Errors
-    /// As [`Document::read`].
-    pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
-        parse::parse(path, bytes)
-    }
-
     /// Where the document was read from.
     pub fn path(&self) -> &Path {
         &self.path

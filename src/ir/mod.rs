@@ -12,6 +12,7 @@ mod files;
 mod layout;
 mod model_info;
 mod parse;
+mod read;
 mod record;
 mod rt_info;
 mod shape;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::report::Check;
+use super::check::Check;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, OpKind, constants};
 use crate::ir::{Document, LayerElement, SECTION, Weights};

@@ -4,7 +4,7 @@
 use super::scaling::scale;
 use super::{Branch, Wish};
 use crate::analysis::Reason;
-use crate::forward::{Lowering, Order};
+use crate::forward::{Evaluated, MaskedHead, Order, evaluate};
 use crate::graph::OutletId;
 use crate::patch::Patch;
 
@@ -19,12 +19,15 @@ pub(super) fn build(patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Branch, Re
 
 /// The logits under all masks of a wish, scaled: `[N, classes, h, w]`.
 pub(super) fn masked_logits(patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Branch, Reason> {
-    let mut lowering =
-        Lowering::new(patch, wish.labels, wish.target, wish.mask, wish.logits, wish.strategy, wish.budget)?;
-    let scores = lowering.scores(wish.logits, wish.classes);
-    let scores = scores
-        .map_err(|why| Reason::Operation { place: lowering.place(wish.logits.outlet), why: why.into() })?;
-    let (steps, dense_bytes) = (lowering.steps().to_vec(), lowering.dense_bytes(wish.logits));
+    let head = MaskedHead {
+        labels: wish.labels,
+        target: wish.target,
+        logits: wish.logits,
+        mask: wish.mask,
+        strategy: wish.strategy,
+        budget: wish.budget,
+    };
+    let Evaluated { scores, steps, dense_bytes } = evaluate(patch, &head, wish.classes)?;
     // Scaled and converted before the axes move: a byte is cheaper to move than a float.
     let scaled = scale(patch, wish.encoding, scores.outlet, scores.positions());
     let saliency = lay_out(patch, wish, scaled, scores.order);

@@ -89,6 +89,7 @@ impl Error {
     }
 
     /// What OpenVINO refused.
+    #[cfg(feature = "runtime")]
     pub(crate) fn runtime(message: impl Into<Message>) -> Self {
         Error::Runtime(message.into())
     }

@@ -21,39 +21,48 @@
 //! into the original bytes. See `docs/architecture.md`.
 
 pub mod analysis;
-mod choice;
-mod detection;
+mod build;
+pub mod cli;
 pub mod error;
+#[cfg(feature = "explain")]
 pub mod explain;
 pub mod forward;
 pub mod graph;
 mod insert;
+mod insertion;
 mod interrupt;
 pub mod ir;
+mod listing;
 mod message;
 pub mod methods;
 mod model;
-
 pub mod ops;
+pub mod options;
 mod patch;
 mod place;
+mod plan;
+#[cfg(feature = "runtime")]
+mod preprocess;
 mod refusal;
 pub mod report;
+#[cfg(feature = "runtime")]
 pub mod runtime;
+mod tasks;
+#[cfg(feature = "runtime")]
 pub mod verify;
 
-pub use analysis::Task;
 pub use error::{Error, Result};
-pub use forward::{Classes, Kernel, Strategy};
-pub use insert::{
-    FEATURE_VECTOR, Insertion, Listed, Options, Outcome, SALIENCY_MAP, SALIENCY_SIZE, insert, list_targets,
-    remove,
-};
+pub use forward::{Kernel, Strategy};
+pub use insert::{insert, list_targets};
+pub use insertion::{Insertion, Outcome, remove};
 pub use interrupt::Interrupt;
-pub use ir::{Destination, PendingFile};
+pub use ir::{Classes, Destination, PendingFile};
+pub use listing::{CandidateReport, Listed};
 pub use message::{Message, Setting, Words};
 pub use methods::{Method, SaliencyType};
 pub use model::Model;
+pub use options::{FEATURE_VECTOR, Options, SALIENCY_MAP, SALIENCY_SIZE};
 pub use place::Place;
 pub use refusal::{Reason, Refusal};
 pub use report::Report;
+pub use tasks::Task;

@@ -50,6 +50,8 @@ pub enum Setting {
     Overwrite,
     /// A known normalisation.
     Preset,
+    /// Probability that a cell of RISE's masks is kept.
+    Probability,
     /// Taking a branch out again.
     Remove,
     /// How a photo gets the input's size.
@@ -78,7 +80,7 @@ pub enum Setting {
 
 impl Setting {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Activation,
         Self::Anchors,
         Self::Block,
@@ -98,6 +100,7 @@ impl Setting {
         Self::OutputName,
         Self::Overwrite,
         Self::Preset,
+        Self::Probability,
         Self::Remove,
         Self::Resize,
         Self::SaliencyType,
@@ -134,6 +137,7 @@ impl Setting {
             Self::OutputName => "output_name",
             Self::Overwrite => "overwrite",
             Self::Preset => "preset",
+            Self::Probability => "probability",
             Self::Remove => "remove",
             Self::Resize => "resize",
             Self::SaliencyType => "saliency_type",

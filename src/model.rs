@@ -32,6 +32,18 @@ impl Model {
         Ok(Self::new(Arc::new(document), Arc::new(weights), graph, Vec::new()))
     }
 
+    /// Takes an IR that is in memory: its XML, and its BIN (empty where it has no weights).
+    ///
+    /// # Errors
+    /// As [`Model::read`], except that no file can be missing; messages name the place `<memory>`.
+    pub fn from_bytes(xml: Vec<u8>, bin: Vec<u8>) -> Result<Self> {
+        let place = Path::new("<memory>");
+        let document = Document::parse(place, xml)?;
+        let weights = Weights::from_bytes(place, bin, &constants(&document))?;
+        let graph = Graph::new(&document)?;
+        Ok(Self::new(Arc::new(document), Arc::new(weights), graph, Vec::new()))
+    }
+
     /// Works out what the nodes do of which `semantics` says nothing yet.
     fn new(
         document: Arc<Document>,
@@ -92,5 +104,11 @@ impl Model {
     /// `None` where they depend on an input, are no integers or far too many to be a shape.
     pub(crate) fn integers(&self, outlet: OutletId) -> Option<Vec<i64>> {
         Constants::new(&self.graph, &self.weights).integers(outlet)
+    }
+
+    /// The numbers of a constant, row-major, whatever its type; `None` where there are too many to be anything but
+    /// data.
+    pub(crate) fn numbers(&self, outlet: OutletId) -> Option<Vec<f64>> {
+        Constants::new(&self.graph, &self.weights).numbers(outlet)
     }
 }

@@ -40,3 +40,9 @@ impl fmt::Display for Bytes {
         }
     }
 }
+
+/// Writes a path as people read it: serde's own way fails where a path is not UTF-8.
+#[cfg(feature = "runtime")]
+pub(crate) fn lossy<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}

@@ -119,6 +119,8 @@ pub enum Reason {
     },
     /// The method explains detectors, and needs their heads.
     NoHeads,
+    /// The method explains lists of class scores, and there are maps.
+    NoScores,
     /// An operation cannot be evaluated on a mosaic, in any form.
     Operation {
         /// Where.
@@ -163,6 +165,7 @@ impl Reason {
             }
             Self::UnknownGrid => "the height and width of its token grid are not known".into(),
             Self::NotFloat { fact } => format!("{fact} holds no real numbers").into(),
+            Self::NoScores => "it explains lists of class scores [N, classes], and here are maps".into(),
             Self::NotOnPath => "it is the logits themselves, or does not reach them".into(),
             Self::NoAttention => "no attention on the way to it works on the positions of a grid".into(),
             Self::ClassToken { prefix } => message![

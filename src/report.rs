@@ -1,46 +1,33 @@
 //! What was done to a model, for people (`Display`) and for programs (serde).
 
 use std::fmt;
-use std::path::Path;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use crate::analysis::{Activation, ChannelMap, Decision, Scale, Task};
+use crate::build::Built;
 use crate::forward::{FormKind, Kernel, Step, Strategy};
-use crate::graph::{Fact, Graph};
+use crate::graph::{Fact, Graph, OutletId};
 use crate::ir::{Dim, ShapeDisplay};
-use crate::message::{Message, Words};
+use crate::message::{Message, Setting, Words, message};
 use crate::methods::{Method, SaliencyType};
+use crate::model::Model;
+use crate::ops::Activation;
+use crate::options::Options;
 use crate::place::Bytes;
-
-/// Writes a path as people read it: serde's own way fails where a path is not UTF-8.
-pub(crate) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&path.display())
-}
+use crate::plan::{Masked, Plan};
+use crate::tasks::{ChannelMap, Decision, Scale, Subject, Task};
 
 /// What an insertion did. The field names are stable: scripts read the JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// What the model was taken for.
     pub task: TaskReport,
     /// The method used.
     pub method: Method,
-    /// Its masks, where the method leaves a choice.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mask: Option<MaskReport>,
-    /// The model output that is explained.
-    pub explains: String,
-    /// The layer whose tensor holds the logits; absent for detectors, which have `heads`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub logits: Option<String>,
-    /// The features that are masked; absent for detectors.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub target: Option<TargetReport>,
-    /// Where a detector's class scores are, scale by scale.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub heads: Vec<HeadReport>,
-    /// Number of masks, h·w; absent where known only at inference.
-    pub masks: Option<usize>,
+    /// What is explained, and what it is explained by.
+    #[serde(flatten)]
+    pub subject: SubjectReport,
     /// Number of classes of the model; absent where not known.
     pub classes: Option<usize>,
     /// Which classes get a map: `all`, `top5`, `281,282`.
@@ -59,7 +46,140 @@ pub struct Report {
     pub notes: Vec<Message>,
 }
 
+/// A report's part for each kind of subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum SubjectReport {
+    /// A list of class scores for each image.
+    Scores(ScoresReport),
+    /// A class score at each position of one or several maps.
+    Maps(MapsReport),
+}
+
+/// What explains a list of class scores.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScoresReport {
+    /// The masks, where the method leaves a choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask: Option<MaskReport>,
+    /// The model output that is explained.
+    pub explains: String,
+    /// The layer whose tensor holds the logits.
+    pub logits: String,
+    /// The features that are masked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetReport>,
+    /// Number of masks, h·w; absent where known only at inference.
+    pub masks: Option<usize>,
+}
+
+/// Where a detector's class scores are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MapsReport {
+    /// The model output that is explained, or what a layer that selects boxes reads.
+    pub explains: String,
+    /// The class scores, scale by scale.
+    pub heads: Vec<HeadReport>,
+    /// Nothing is masked: always `null`.
+    masks: Option<usize>,
+}
+
+impl SubjectReport {
+    /// What is explained: an output, or what a layer that selects boxes reads.
+    pub fn explains(&self) -> &str {
+        match self {
+            Self::Scores(scores) => &scores.explains,
+            Self::Maps(maps) => &maps.explains,
+        }
+    }
+
+    /// The class scores of a detector, scale by scale; none for others.
+    pub fn heads(&self) -> &[HeadReport] {
+        match self {
+            Self::Scores(_) => &[],
+            Self::Maps(maps) => &maps.heads,
+        }
+    }
+
+    /// Number of masks, h·w; `None` where nothing is masked, or known only at inference.
+    pub fn masks(&self) -> Option<usize> {
+        match self {
+            Self::Scores(scores) => scores.masks,
+            Self::Maps(maps) => maps.masks,
+        }
+    }
+
+    fn new(model: &Model, subject: &Subject, plan: &Plan) -> Self {
+        let graph = model.graph();
+        let explains = subject.name().to_owned();
+        match subject {
+            Subject::Maps(maps) => {
+                let heads = maps.scales.iter().map(|scale| HeadReport::new(graph, scale)).collect();
+                Self::Maps(MapsReport { explains, heads, masks: None })
+            }
+            Subject::Scores(logits) => Self::Scores(ScoresReport {
+                mask: plan.masked.as_ref().filter(|_| plan.method.has_kernel()).map(MaskReport::new),
+                explains,
+                logits: graph.label(logits.outlet),
+                target: plan.masked.as_ref().map(|masked| TargetReport::new(graph, masked)),
+                masks: plan.masked.as_ref().and_then(|masked| masked.target.layout.count().dim().fixed()),
+            }),
+        }
+    }
+}
+
 impl Report {
+    pub(crate) fn new(
+        model: &Model,
+        options: &Options,
+        decision: &Decision,
+        subject: &Subject,
+        plan: &Plan,
+        built: &Built,
+        mut notes: Vec<Message>,
+    ) -> Self {
+        if built.targets != options.classes {
+            notes.push(message![
+                plan.method.title(),
+                " knows no classes: ",
+                Setting::Classes,
+                " has no effect"
+            ]);
+        }
+        let form = built.branch.form(options.strategy);
+        let dense = form == Some(FormKind::Dense);
+        if dense && built.branch.dense_bytes.is_none() {
+            notes.push(message![
+                "extents are known only at inference, so ",
+                Setting::MemoryBudget,
+                " could not be checked"
+            ]);
+        }
+        let output = |(name, _, fact): &(String, OutletId, Fact)| OutputReport {
+            name: name.clone(),
+            tensor: TensorReport::new(fact),
+        };
+        Self {
+            task: decision.into(),
+            method: plan.method,
+            subject: SubjectReport::new(model, subject, plan),
+            classes: subject.classes().fixed(),
+            targets: built.targets.to_string(),
+            lowering: LoweringReport {
+                requested: options.strategy,
+                form,
+                dense_bytes: built.branch.dense_bytes.filter(|_| dense),
+                steps: built.branch.steps.clone(),
+            },
+            scaling: options.scaling,
+            saliency_type: options.saliency_type,
+            outputs: built.patch.outputs.iter().map(output).collect(),
+            added: AddedReport { layers: built.patch.nodes.len(), xml_bytes: 0, bin_bytes: 0 },
+            notes,
+        }
+    }
+
     /// The report with settings called by somebody's names.
     #[must_use]
     pub fn in_words(mut self, words: Words) -> Self {
@@ -138,7 +258,7 @@ impl ChannelReport {
 
 impl HeadReport {
     /// Describes a scale.
-    pub fn new(graph: &Graph, scale: &Scale) -> Self {
+    pub(crate) fn new(graph: &Graph, scale: &Scale) -> Self {
         Self {
             scores: ChannelReport::new(graph, &scale.scores),
             grid: scale.scores.grid().map(Dim::fixed),
@@ -170,6 +290,12 @@ pub struct MaskReport {
     pub block: Option<usize>,
 }
 
+impl MaskReport {
+    fn new(masked: &Masked) -> Self {
+        Self { kernel: masked.mask.kernel, class_token: masked.mask.class_token, block: masked.block }
+    }
+}
+
 /// The target of an insertion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TargetReport {
@@ -189,6 +315,21 @@ pub struct TargetReport {
     /// Layers of norms of it that are masked alike instead of being computed from the masked target.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub normed: Vec<String>,
+}
+
+impl TargetReport {
+    fn new(graph: &Graph, masked: &Masked) -> Self {
+        let (candidate, layout) = (&masked.candidate, &masked.target.layout);
+        Self {
+            layer: candidate.layer.clone(),
+            op: candidate.op.clone(),
+            tensor: TensorReport::new(&candidate.fact),
+            layout: layout.to_string(),
+            grid: [layout.grid.0.dim().fixed(), layout.grid.1.dim().fixed()],
+            cut: candidate.cut,
+            normed: masked.target.normed.iter().map(|(outlet, _)| graph.label(*outlet)).collect(),
+        }
+    }
 }
 
 /// Type and shape of a tensor.
@@ -248,10 +389,8 @@ pub struct AddedReport {
     pub bin_bytes: usize,
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ScoresReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "task     {}: {}", self.task.name.name(), self.task.why)?;
-        writeln!(f, "method   {}", self.method.title())?;
         if let Some(mask) = self.mask {
             let kept = if mask.class_token { "class tokens kept" } else { "class tokens blanked" };
             write!(f, "masks    {}, {kept}", mask.kernel.name())?;
@@ -261,19 +400,41 @@ impl fmt::Display for Report {
                 None => writeln!(f)?,
             }
         }
-        match &self.logits {
-            Some(logits) => writeln!(f, "explains {} (logits: {logits})", self.explains)?,
-            None => writeln!(f, "explains {}", self.explains)?,
-        }
+        writeln!(f, "explains {} (logits: {})", self.explains, self.logits)?;
         if let Some(target) = &self.target {
             writeln!(f, "target   {} ({}, {}, {})", target.layer, target.op, target.tensor, target.layout)?;
         }
+        Ok(())
+    }
+}
+
+impl fmt::Display for MapsReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "explains {}", self.explains)?;
         for head in &self.heads {
             writeln!(f, "scale    {}", head.scores)?;
             if let Some(objectness) = &head.objectness {
                 writeln!(f, "         times {objectness}")?;
             }
         }
+        Ok(())
+    }
+}
+
+impl fmt::Display for SubjectReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scores(scores) => scores.fmt(f),
+            Self::Maps(maps) => maps.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "task     {}: {}", self.task.name.name(), self.task.why)?;
+        writeln!(f, "method   {}", self.method.title())?;
+        write!(f, "{}", self.subject)?;
         if let Some(form) = self.lowering.form {
             write!(f, "lowering {}", form.name())?;
             if let Some(bytes) = self.lowering.dense_bytes {

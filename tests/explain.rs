@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::explain::*;
-use common::{listing, outcome, root, runtime, small};
+use common::{listing, root, runtime, small};
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba};
 use serde_json::Value;
 use xai_insert::explain::{
@@ -92,7 +92,7 @@ fn maps_are_those_of_the_inserted_branch() {
     let (logits, maps) = (outputs[0].to_array().unwrap(), outputs[1].to_array().unwrap());
     let sum: f32 = logits.iter().map(|logit| logit.exp()).sum();
 
-    let options = ExplainOptions { targets: Targets::parse("7,950").unwrap(), ..ExplainOptions::default() };
+    let options = ExplainOptions { targets: "7,950".parse().unwrap(), ..ExplainOptions::default() };
     let mut explainer = Explainer::open(&path, &options).unwrap();
     let found = explainer.explain(&Photo::read(&photo).unwrap(), &Quiet).unwrap();
     for (target, class) in found.targets.iter().zip([7, 950]) {
@@ -105,7 +105,11 @@ fn maps_are_those_of_the_inserted_branch() {
     }
     // A model that carries its map is used as it is.
     let mut explainer = Explainer::open(&written, &options).unwrap();
-    assert!(explainer.settings().notes[0].contains("already"), "{:?}", explainer.settings().notes);
+    assert!(
+        explainer.settings().notes[0].to_string().contains("already"),
+        "{:?}",
+        explainer.settings().notes
+    );
     let again = explainer.explain(&Photo::read(&photo).unwrap(), &Quiet).unwrap();
     assert!(again.targets[0].map.iter().zip(&found.targets[0].map).all(|(a, b)| (a - b).abs() < 0.05));
 }
@@ -121,7 +125,7 @@ fn a_map_of_the_best_classes_is_told_apart() {
     assert_eq!(common::insert([source.to_str().unwrap(), "-o", out, "--targets", "top2"]).0, 0);
     let photo = Photo::read(&root().join(CHELSEA)).unwrap();
     let open = |path: &Path, targets: &str| {
-        let targets = Targets::parse(targets).unwrap();
+        let targets = targets.parse::<Targets>().unwrap();
         let mut options = ExplainOptions { targets, ..ExplainOptions::default() };
         options.branch.saliency_type = SaliencyType::U8;
         Explainer::open(path, &options).unwrap()
@@ -258,7 +262,11 @@ fn other_files_that_the_runtime_reads_are_black_boxes() {
     RgbImage::from_pixel(8, 8, Rgb([255, 0, 0])).save(&photo).unwrap();
     let options = ExplainOptions { effort: Effort::Speed, ..plain() };
     let mut explainer = Explainer::open(&path, &options).unwrap();
-    assert!(explainer.settings().notes[0].contains("no OpenVINO IR"), "{:?}", explainer.settings().notes);
+    assert!(
+        explainer.settings().notes[0].to_string().contains("no OpenVINO IR"),
+        "{:?}",
+        explainer.settings().notes
+    );
     let found = explainer.explain(&Photo::read(&photo).unwrap(), &Quiet).unwrap();
     // The values are scores already, and are not put through softmax a second time.
     assert_eq!(explainer.settings().activation, Some(Activation::None));
@@ -319,6 +327,7 @@ fn pictures_of_all_kinds_are_explained_and_what_is_none_is_named() {
     }
 }
 
+/// Of models that are made here; `tests/cases/explain` has others.
 #[test]
 fn bad_input_is_one_clear_line_and_status_2() {
     if !runtime() {
@@ -328,26 +337,17 @@ fn bad_input_is_one_clear_line_and_status_2() {
     let labels = folder.path().join("labels.txt");
     std::fs::write(&labels, "one\ntwo\nthree\n").unwrap();
     let labels = labels.to_str().unwrap();
-    let path = |name: &str| model(name).to_str().unwrap().to_owned();
-    let cases: [(&str, &[&str], &str); 12] = [
-        (&path("vector"), &[], "does not take an image"),
-        ("fixtures/small/cnn_two_inputs.xml", &[], "does not take an image"),
-        (&path("nan"), &[], "NaN"),
-        (&path("quarter"), &["--labels", labels], "3 labels, but the model has 2 classes"),
-        (MOBILENET, &["--targets", "Egyptain cat"], "did you mean 'Egyptian cat'"),
-        (MOBILENET, &["--targets", "1000"], "1000 classes"),
-        (MOBILENET, &["--device", "ABACUS"], "ABACUS"),
-        (MOBILENET, &["--output", "nothing"], "no output 'nothing'"),
-        (MOBILENET, &["--mean", "1,2"], "2 mean values for 3 channels"),
-        (MOBILENET, &["--input-size", "64x64"], "fixed to 224"),
-        ("fixtures/small/nothing.xml", &[], "nothing.xml"),
-        ("fixtures/small/nothing.onnx", &[], "nothing.onnx"),
+    let cases: [(&str, &[&str], &str); 3] = [
+        ("vector", &[], "does not take an image"),
+        ("nan", &[], "NaN"),
+        ("quarter", &["--labels", labels], "3 labels, but the model has 2 classes"),
     ];
-    for (model, options, expected) in cases {
-        let (status, _, err) = explain([&[model, CHELSEA, "--json"], options].concat());
-        assert_eq!(status, 2, "{model} {options:?}: {err}");
-        assert!(err.contains(expected), "{model} {options:?}: {err}");
-        assert_eq!(err.lines().count(), 1, "{model} {options:?}: {err}");
+    for (name, options, expected) in cases {
+        let path = model(name);
+        let (status, _, err) = explain([&[path.to_str().unwrap(), CHELSEA, "--json"], options].concat());
+        assert_eq!(status, 2, "{name} {options:?}: {err}");
+        assert!(err.contains(expected), "{name} {options:?}: {err}");
+        assert_eq!(err.lines().count(), 1, "{name} {options:?}: {err}");
     }
 }
 
@@ -377,15 +377,4 @@ fn an_interrupted_run_keeps_what_is_finished() {
     let names = listing(&out);
     assert_eq!(names.iter().filter(|name| name.ends_with(".png")).count(), 2, "{names:?}");
     assert!(names.contains(&"index.html".to_owned()) && names.len() == 3, "{names:?}");
-}
-
-#[test]
-fn help_says_it_all() {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| {
-        let output = command().env("COLUMNS", "100").arg("--help").output().unwrap();
-        insta::assert_snapshot!("help_explain", outcome(&output).1);
-    });
 }

@@ -49,7 +49,7 @@ fn scores_of_boxes_count_as_scores_of_classes() {
             "{name}"
         );
         let error = explained(scores[0] + 1e-3).unwrap_err().to_string();
-        assert!(error.ends_with("or more; see --threshold"), "{name}: {error}");
+        assert!(error.ends_with("or more; see `threshold`"), "{name}: {error}");
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use common::{copy_of, each, fixtures, insert, insert_command, listing, outcome, root, small};
 use xai_insert::ir::Document;
+use xai_insert::{Destination, Model, Options, Outcome};
 
 const RESULT: [&str; 2] = ["out.bin", "out.xml"];
 
@@ -54,6 +55,29 @@ fn removal_restores_every_fixture_byte_for_byte() {
         }
     }
     assert!(taken > 35, "only {taken} fixtures were accepted");
+}
+
+/// What was never a file gives the same files, and the same complaints.
+#[test]
+fn models_in_memory_are_written_like_models_of_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (xml, bin) = (read(small("cnn_static")), read(small("cnn_static").with_extension("bin")));
+    let model = Model::from_bytes(xml.clone(), bin.clone()).unwrap();
+    let Ok(Outcome::Inserted(insertion)) = xai_insert::insert(&model, &Options::default()) else {
+        panic!("the model is accepted")
+    };
+    let [ours, expected] = ["out.xml", "expected.xml"].map(|name| folder.path().join(name));
+    insertion.write(&Destination::new(&ours, &[], false).unwrap()).unwrap();
+    inserted(&small("cnn_static"), &expected).unwrap();
+    assert!(read(&ours) == read(&expected), "XML");
+    assert!(read(ours.with_extension("bin")) == read(expected.with_extension("bin")), "BIN");
+    let written = Model::from_bytes(read(&ours), read(ours.with_extension("bin"))).unwrap();
+    assert!(xai_insert::remove(&written).unwrap() == (xml.clone(), bin.len() as u64));
+
+    let short = Model::from_bytes(xml, bin[..bin.len() - 1].to_vec()).unwrap_err().to_string();
+    assert!(short.starts_with("<memory>") && short.contains("is this the BIN that belongs to the XML?"));
+    let half = Model::from_bytes(b"<net".to_vec(), Vec::new()).unwrap_err().to_string();
+    assert!(half.starts_with("<memory>, byte"), "{half}");
 }
 
 /// Changes a fixture's text, keeps its BIN, and returns the folder with `model.xml`.

@@ -215,15 +215,16 @@ fn any_target_layer() {
     for name in names {
         let model = Model::read(&small(name), None).unwrap();
         let base = Options { scaling: false, saliency_type: FLOAT, ..Options::default() };
-        let Listed::Targets(candidates, _) = xai_insert::list_targets(&model, &base).unwrap() else {
+        let Listed::Targets(candidates) = xai_insert::list_targets(&model, &base).unwrap() else {
             panic!("{name} is taken for a detector");
         };
-        let fitting = candidates.iter().filter(|candidate| candidate.layout.is_ok());
+        let fitting = candidates.iter().filter(|candidate| candidate.layout.is_some());
         for (i, candidate) in fitting.enumerate().filter(|(i, _)| i % 3 == 1) {
             let options = Options { target_layers: vec![candidate.layer.clone()], ..base.clone() };
             match insert(&model, &options) {
                 // The definition runs the head once for each mask.
-                Ok(Outcome::Inserted(insertion)) if insertion.report().masks.is_none_or(|k| k > 200) => {}
+                Ok(Outcome::Inserted(insertion))
+                    if insertion.report().subject.masks().is_none_or(|k| k > 200) => {}
                 Ok(Outcome::Inserted(insertion)) => {
                     verified(&insertion, &model, &folder.path().join(format!("{name}_{i}.xml")));
                     accepted += 1;

@@ -3,6 +3,8 @@
 use pyo3::prelude::*;
 use xai_insert::Error;
 
+use crate::words::{keyword, said};
+
 // `import_exception!` makes public types.
 mod classes {
     #![allow(missing_docs, unreachable_pub)]
@@ -16,9 +18,9 @@ mod classes {
 pub(crate) use classes::UsageError;
 use classes::{FileError, InternalError, ModelError, OpenVinoError, RefusedError};
 
-/// The exception that stands for an error of the library, with the words of the commands.
+/// The exception that stands for an error of the library, with Python's words for what can be set.
 pub(crate) fn library(error: Error) -> PyErr {
-    let message = with_sources(&error);
+    let message = said(&error);
     match error {
         Error::Io { .. } => FileError::new_err(message),
         Error::Xml { .. } | Error::Layer { .. } | Error::Weights { .. } => ModelError::new_err(message),
@@ -27,7 +29,7 @@ pub(crate) fn library(error: Error) -> PyErr {
             let reasons: Vec<(String, String)> = refusal
                 .reasons
                 .iter()
-                .map(|(subject, reason)| (subject.clone(), reason.to_string()))
+                .map(|(subject, reason)| (subject.clone(), reason.message().spoken(keyword)))
                 .collect();
             RefusedError::new_err((message, reasons))
         }
@@ -37,20 +39,7 @@ pub(crate) fn library(error: Error) -> PyErr {
     }
 }
 
-/// The same for what the commands say themselves.
-pub(crate) fn anyhow(error: anyhow::Error) -> PyErr {
-    match error.downcast::<Error>() {
-        Ok(error) => library(error),
-        Err(error) => UsageError::new_err(format!("{error:#}")),
-    }
-}
-
-fn with_sources(error: &Error) -> String {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    message
+/// What cannot be written as JSON.
+pub(crate) fn json(error: &serde_json::Error) -> PyErr {
+    InternalError::new_err(error.to_string())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 use serde_json::json;
 use xai_insert::explain::picture::{heatmap, over_photo, photo as in_colours};
 use xai_insert::explain::{
@@ -17,9 +17,10 @@ use xai_insert::explain::{
 use xai_insert::runtime::Tensor;
 use xai_insert::{Error, Interrupt};
 
-use crate::commands::{ExplainArgs, explain_arguments};
-use crate::errors::{UsageError, anyhow, library};
+use crate::errors::{UsageError, json as no_json, library};
 use crate::interruptible::interruptible;
+use crate::options::{Drawing, explain_options};
+use crate::words::keyword;
 
 /// A model that is ready to be asked why.
 #[pyclass(frozen, module = "xai_insert._native")]
@@ -78,21 +79,21 @@ impl Watch for Stop {
 
 #[pymethods]
 impl Explainer {
-    /// Opens a model; `arguments` are those of `xai-explain` but for photos, targets and labels.
+    /// Opens a model.
     ///
     /// With `prepared`, images come as tensors. `scores` makes the scores of the outputs: it gets a name, the type
     /// as OpenVINO calls it, the shape and the bytes of each, and returns f32 as bytes.
     #[new]
-    #[pyo3(signature = (model, arguments, prepared, scores=None))]
+    #[pyo3(signature = (model, options, prepared, scores=None))]
     fn new(
         py: Python<'_>,
         model: PathBuf,
-        arguments: Vec<String>,
+        options: &Bound<'_, PyDict>,
         prepared: bool,
         scores: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let raised = Raised::default();
-        let mut options = explain_arguments(arguments)?.options(true).map_err(anyhow)?;
+        let mut options = explain_options(options)?;
         options.preprocess.by_caller = prepared;
         options.score_function = scores.map(|function| score_function(function, Arc::clone(&raised)));
         // Reading and compiling cannot be stopped half-way.
@@ -100,7 +101,7 @@ impl Explainer {
         let explainer = opened.map_err(library)?;
         let settings = explainer.settings();
         Ok(Self {
-            settings: Mutex::new((json(settings)?, settings.to_string())),
+            settings: Mutex::new(shown(&explainer)?),
             labels: explainer.names().names().to_vec(),
             input: (settings.input.shape(), settings.input.channels_last),
             inner: Mutex::new(explainer),
@@ -185,11 +186,9 @@ impl Explainer {
             // What an interrupted call left.
             drop(raised());
             let found = work(&mut explainer, &stop);
-            let settings = explainer.settings();
-            if let Ok(shown) = json(settings) {
+            if let Ok(shown) = shown(&explainer) {
                 // The first scores may have settled what is done to them.
-                let mut cached = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-                *cached = (shown, settings.to_string());
+                *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = shown;
             }
             match (found, raised()) {
                 (Ok(found), None) => Ok(found),
@@ -203,6 +202,12 @@ impl Explainer {
             raised.unwrap_or_else(|| library(error))
         })
     }
+}
+
+/// Settings as JSON and as text.
+fn shown(explainer: &xai_insert::explain::Explainer) -> PyResult<(String, String)> {
+    let settings = explainer.settings().clone().in_words(keyword);
+    Ok((json(&settings)?, settings.to_string()))
 }
 
 fn all_of(targets: Vec<Given>) -> Result<Targets, Error> {
@@ -327,18 +332,26 @@ impl Explained {
     }
 
     /// The photo under the map of a target: RGB, height, width.
-    ///
-    /// `drawing` are options of `xai-explain`.
-    fn picture<'py>(&self, py: Python<'py>, target: usize, drawing: Vec<String>) -> PyResult<Rows<'py>> {
-        let drawing = explain_arguments(drawing)?;
+    fn picture<'py>(
+        &self,
+        py: Python<'py>,
+        target: usize,
+        drawing: &Bound<'_, PyDict>,
+    ) -> PyResult<Rows<'py>> {
+        let drawing = Drawing::new(drawing)?;
         let target = self.target(target)?;
         let drawn = py.detach(|| self.draw(target, &drawing)).map_err(library)?;
         Ok((PyBytes::new(py, drawn.as_raw()), drawn.height() as usize, drawn.width() as usize))
     }
 
     /// The map of a target in colours, in the photo's size: RGB, height, width.
-    fn heatmap<'py>(&self, py: Python<'py>, target: usize, drawing: Vec<String>) -> PyResult<Rows<'py>> {
-        let drawing = explain_arguments(drawing)?;
+    fn heatmap<'py>(
+        &self,
+        py: Python<'py>,
+        target: usize,
+        drawing: &Bound<'_, PyDict>,
+    ) -> PyResult<Rows<'py>> {
+        let drawing = Drawing::new(drawing)?;
         let target = self.target(target)?;
         let heat = py.detach(|| self.heat(target, &drawing));
         Ok((PyBytes::new(py, heat.as_raw()), heat.height() as usize, heat.width() as usize))
@@ -349,9 +362,9 @@ impl Explained {
         &self,
         py: Python<'py>,
         target: usize,
-        drawing: Vec<String>,
+        drawing: &Bound<'_, PyDict>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let drawing = explain_arguments(drawing)?;
+        let drawing = Drawing::new(drawing)?;
         let target = self.target(target)?;
         let written = py.detach(|| {
             let mut file = std::io::Cursor::new(Vec::new());
@@ -371,9 +384,9 @@ impl Explained {
         folder: PathBuf,
         stem: String,
         overwrite: bool,
-        drawing: Vec<String>,
+        drawing: &Bound<'_, PyDict>,
     ) -> PyResult<Vec<PathBuf>> {
-        let drawing = explain_arguments(drawing)?;
+        let drawing = Drawing::new(drawing)?;
         let written = py.detach(|| {
             let mut folder = Folder::new(&folder, overwrite)?;
             let mut files = folder.named(&stem);
@@ -394,13 +407,13 @@ impl Explained {
         targets.get(index).ok_or_else(wrong)
     }
 
-    fn heat(&self, target: &Target, drawing: &ExplainArgs) -> RgbImage {
-        heatmap(&self.explanation.geometry.to_photo(&target.map), drawing.colours())
+    fn heat(&self, target: &Target, drawing: &Drawing) -> RgbImage {
+        heatmap(&self.explanation.geometry.to_photo(&target.map), drawing.colours)
     }
 
-    fn draw(&self, target: &Target, drawing: &ExplainArgs) -> Result<RgbImage, Error> {
+    fn draw(&self, target: &Target, drawing: &Drawing) -> Result<RgbImage, Error> {
         let heat = self.heat(target, drawing);
-        over_photo(&self.pixels, &heat, target, drawing.overlay_weight, !drawing.no_caption)
+        over_photo(&self.pixels, &heat, target, drawing.weight, drawing.caption)
     }
 }
 
@@ -414,7 +427,7 @@ fn floats<'py>(py: Python<'py>, map: &ndarray::Array2<f32>) -> Rows<'py> {
 }
 
 fn json(value: &impl serde::Serialize) -> PyResult<String> {
-    serde_json::to_string(value).map_err(|error| anyhow(error.into()))
+    serde_json::to_string(value).map_err(|error| no_json(&error))
 }
 
 /// The class names in a file.

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
-use serde_json::{Value, json};
-use xai_insert::{Destination, Listed, Model, Outcome, PendingFile};
+use pyo3::types::{PyBytes, PyDict};
+use xai_insert::{Destination, Model, Outcome, PendingFile};
 
-use crate::commands::{insert_options, row};
-use crate::errors::library;
+use crate::errors::{json, library};
 use crate::interruptible::interruptible;
+use crate::options::insert_options;
+use crate::words::keyword;
 
 /// A new IR in memory: XML, and what the BIN consists of.
 #[pyclass(frozen, module = "xai_insert._native")]
@@ -78,14 +78,14 @@ impl Written {
 
 /// Inserts a branch into the IR at `path`, in memory.
 ///
-/// `options` are those of `xai-insert`. `None` where the model has such an output already.
+/// `None` where the model has such an output already.
 #[pyfunction]
 #[pyo3(signature = (path, weights, options))]
 pub(crate) fn insert(
     py: Python<'_>,
     path: PathBuf,
     weights: Option<PathBuf>,
-    options: Vec<String>,
+    options: &Bound<'_, PyDict>,
 ) -> PyResult<Option<Written>> {
     let options = insert_options(options)?;
     let work = || {
@@ -94,16 +94,18 @@ pub(crate) fn insert(
             Outcome::AlreadyThere { .. } => return Ok(None),
             Outcome::Inserted(insertion) => insertion,
         };
-        let report = serde_json::to_value(insertion.report())
-            .map_err(|error| xai_insert::Error::Internal(error.to_string()))?;
+        let report = insertion.report().clone().in_words(keyword);
+        let text = report.to_string();
+        let report =
+            serde_json::to_string(&report).map_err(|error| xai_insert::Error::Internal(error.to_string()))?;
         Ok(Some(Written {
             xml: insertion.xml().to_vec(),
             source: model.weights().path().to_path_buf(),
             prefix: model.weights().len() as u64,
             tail: insertion.bin_tail().to_vec(),
             original: path.clone(),
-            report: report.to_string(),
-            text: insertion.report().to_string(),
+            report,
+            text,
             dump: (insertion.dump().text().to_string(), insertion.dump().dot().to_string()),
         }))
     };
@@ -118,7 +120,7 @@ pub(crate) fn remove(py: Python<'_>, path: PathBuf, weights: Option<PathBuf>) ->
     let work = || {
         let model = Model::read(&path, weights.as_deref())?;
         let (xml, prefix) = xai_insert::remove(&model)?;
-        let report = json!({ "status": "removed", "bin_bytes": prefix });
+        let report = serde_json::json!({ "status": "removed", "bin_bytes": prefix });
         let source = model.weights().path().to_path_buf();
         Ok(Written {
             xml,
@@ -141,18 +143,13 @@ pub(crate) fn list_targets(
     py: Python<'_>,
     path: PathBuf,
     weights: Option<PathBuf>,
-    options: Vec<String>,
+    options: &Bound<'_, PyDict>,
 ) -> PyResult<String> {
     let options = insert_options(options)?;
     let work = || {
         let model = Model::read(&path, weights.as_deref())?;
-        let rows: Vec<Value> = match xai_insert::list_targets(&model, &options)? {
-            Listed::Targets(candidates, taken) => {
-                candidates.iter().enumerate().map(|(i, candidate)| row(candidate, taken == Some(i))).collect()
-            }
-            Listed::Heads(heads) => heads.iter().map(|head| serde_json::json!(head)).collect(),
-        };
-        Ok(Value::Array(rows).to_string())
+        Ok(xai_insert::list_targets(&model, &options)?.in_words(keyword))
     };
-    py.detach(work).map_err(library)
+    let listed = py.detach(work).map_err(library)?;
+    serde_json::to_string(&listed).map_err(|error| json(&error))
 }

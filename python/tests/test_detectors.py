@@ -22,5 +22,5 @@ def test_named_layers_take_their_anchors_as_given():
     layers = [head["layer"] for head in xai_insert.list_targets(small("det_ssd"))]
     options = {"target_layer": layers, "num_anchors": [3, 6, 6], "task": "detection"}
     assert xai_insert.insert(small("det_ssd"), **options).report.method == "classprobabilitymap"
-    with pytest.raises(xai_insert.UsageError, match="--num-anchors"):
+    with pytest.raises(xai_insert.UsageError, match="`num_anchors`"):
         xai_insert.insert(small("det_ssd"), **options | {"num_anchors": [3, 6]})

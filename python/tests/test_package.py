@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import xai_insert
 from conftest import ROOT, command, small
+from xai_insert import _native
 
 
 @pytest.mark.parametrize("name", ["xai-explain", "xai-insert", "xai-verify"])
@@ -34,6 +35,20 @@ def test_version_is_the_crate_s():
     assert xai_insert.__version__ == importlib.metadata.version("xai-insert") == crate
 
 
+def test_messages_name_what_there_is():
+    """Every setting of a message is a keyword, or a function of the package."""
+    keywords = {"overwrite"} & set(inspect.signature(xai_insert.insert_xai).parameters)
+    for options in (xai_insert.BranchOptions, xai_insert.ExplainOptions, xai_insert.VerifyOptions):
+        keywords |= set(options.__annotations__)
+    keywords |= {"targets"} & set(inspect.signature(xai_insert.explain).parameters)
+    settings = _native.settings()
+    assert len(settings) > 30
+    for setting, shown in settings:
+        name, rest = re.fullmatch(r"`(\w+)(.*)`", shown).groups()
+        known = callable(getattr(xai_insert, name, None)) if rest == "()" else name in keywords
+        assert known, f"{setting} is called {shown}"
+
+
 def test_numpy_is_all_that_is_needed():
     needed = [line for line in importlib.metadata.requires("xai-insert") if "extra ==" not in line]
     assert len(needed) == 1 and needed[0].startswith("numpy")
@@ -52,8 +67,6 @@ def test_types_are_shipped():
 
 
 def test_the_stub_lists_what_the_native_part_has():
-    from xai_insert import _native
-
     stub = (Path(xai_insert.__file__).parent / "_native.pyi").read_text()
     declared = set(re.findall(r"^(?:def|class) (\w+)|^(__version__)", stub, re.MULTILINE))
     declared = {name or other for name, other in declared}

@@ -87,6 +87,7 @@ def spoil(path, **options):
     weights.write_bytes(original + branch)
     return report
 xai_insert.insert_xai = spoil
+sys.path.insert(0, str(Path(sys.argv[0]).parent))
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 

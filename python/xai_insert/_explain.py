@@ -18,10 +18,7 @@ from ._options import (
     check_names,
     indices,
     method_name,
-    pair,
     plain,
-    shared_arguments,
-    values,
 )
 from .errors import UsageError, XaiInsertError
 
@@ -101,7 +98,6 @@ _OURS = {
     "num_iterations_per_kernel": "iterations",
 }
 _MODES = {"whitebox": "white-box", "blackbox": "black-box"}
-_SHARED = {"task", "target_layer", "scaling", *ShapeOptions.__annotations__}
 
 
 def as_our_names(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,23 +112,13 @@ def as_our_names(options: Mapping[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-def _explain_arguments(options: dict[str, Any]) -> list[str]:
-    """Options of `xai-explain`, but for targets and labels."""
-    shared = {name: value for name, value in options.items() if name in _SHARED}
-    own = {name: value for name, value in options.items() if name not in _SHARED}
+def _native_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as Rust takes them, by our names."""
+    own = {**options, "method": method_name(options.get("method"))}
     if (mode := own.get("mode")) is not None:
         own["mode"] = _MODES.get(plain(mode), plain(mode))
-    own["method"] = method_name(own.get("method"))
-    for name in ("mean", "scale"):
-        given = own.get(name)
-        if isinstance(given, Iterable) and not isinstance(given, str):
-            own[name] = ",".join(str(number) for number in given)
-    own["input_range"] = pair("input_range", own.get("input_range"), "{}..{}")
-    own["input_size"] = pair("input_size", own.get("input_size"), "{}x{}")
-    if (reverse := own.get("reverse_input_channels")) is not None:
-        own["reverse_input_channels"] = str(reverse).lower()
     own["openvino_lib"] = own.get("openvino_lib") or openvino_library()
-    return shared_arguments(**shared) + values(**own)
+    return own
 
 
 def as_target_list(targets: Targets | None) -> list[str | int]:
@@ -339,11 +325,11 @@ class Explainer:
         self._preprocess = preprocess_fn
         self._targets = as_target_list(targets)
         labels = given.pop("labels", None)
-        arguments = _explain_arguments({**given, "task": task})
+        own = _native_options({**given, "task": task})
         scores = None if postprocess_fn is None else _Scores(postprocess_fn)
         with as_files(model, weights, example_input=example_input, input=input) as files:
-            arguments += values(weights=files.weights)
-            self._native = _native.Explainer(files.xml, arguments, preprocess_fn is not None, scores)
+            own["weights"] = files.weights
+            self._native = _native.Explainer(files.xml, own, preprocess_fn is not None, scores)
         self._labels = self._native.labels if labels is None else as_label_list(labels)
         self._native.aim(self._targets, self._labels)
 
@@ -466,8 +452,8 @@ def explain(
     return explainer(image)
 
 
-def _drawing(weight: float, colours: str, caption: bool) -> list[str]:
-    return values(overlay_weight=weight, colours=colours) + ([] if caption else ["--no-caption"])
+def _drawing(weight: float, colours: str, caption: bool) -> dict[str, Any]:
+    return {"weight": weight, "colours": colours, "caption": caption}
 
 
 def _pixels(pixels: np.ndarray) -> tuple[bytes, int, int, int]:

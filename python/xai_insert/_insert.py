@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _native
 from ._models import as_files, import_openvino
-from ._options import BranchOptions, InsertXaiOptions, Method, Task, branch_arguments, check_names
+from ._options import BranchOptions, InsertXaiOptions, Method, Task, branch_options, check_names
 from ._verify import VerifyOptions, verify_files
 from .errors import UsageError
 from .reports import InsertionReport, VerificationReport
@@ -97,10 +97,10 @@ def insert(
     Raises `RefusedError` with all reasons where no method fits, `UsageError` for options that are wrong,
     `ModelError` and `FileError` for files that cannot be read.
     """
-    arguments = branch_arguments(**options)
+    given = branch_options(options)
     with as_files(model, weights, example_input=example_input, input=input) as files:
         original = None if files.kept else files.xml.read_bytes()
-        written = _native.insert(files.xml, files.weights, arguments)
+        written = _native.insert(files.xml, files.weights, given)
         if written is None:
             return None
         source = files.xml.absolute()
@@ -204,9 +204,9 @@ def list_targets(
     **options: Unpack[BranchOptions],
 ) -> list[dict[str, Any]]:
     """Values that could be the target, and what speaks against others: the rows of `--list-targets --json`."""
-    arguments = branch_arguments(**options)
+    given = branch_options(options)
     with as_files(model, weights) as files:
-        return json.loads(_native.list_targets(files.xml, files.weights, arguments))
+        return json.loads(_native.list_targets(files.xml, files.weights, given))
 
 
 def remove_xai(

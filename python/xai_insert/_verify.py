@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import _native
 from ._models import openvino_library
-from ._options import flags, values
+from ._options import check_names
 from .errors import UsageError
 from .reports import VerificationReport
 
@@ -52,27 +52,8 @@ def verify(
     return verify_files(Path(original), None if weights is None else Path(weights), Path(model), **options)
 
 
-def verify_files(
-    original: Path,
-    weights: Path | None,
-    model: Path,
-    *,
-    image: Any = None,
-    samples: int | None = None,
-    seed: int | None = None,
-    shape: str | None = None,
-    device: str | None = None,
-    openvino_lib: Any = None,
-    bench: bool = False,
-) -> VerificationReport:
-    given = values(
-        image=image,
-        samples=samples,
-        seed=seed,
-        shape=shape,
-        weights=weights,
-        device=device,
-        openvino_lib=openvino_lib or openvino_library(),
-    )
-    arguments = [*given, *flags(bench=bench), "--", str(original), str(model)]
-    return VerificationReport._read(*_native.verify(arguments))
+def verify_files(original: Path, weights: Path | None, model: Path, **options: Any) -> VerificationReport:
+    check_names(options, VerifyOptions)
+    given = {**options, "weights": weights}
+    given["openvino_lib"] = given.get("openvino_lib") or openvino_library()
+    return VerificationReport._read(*_native.verify(original, model, given))

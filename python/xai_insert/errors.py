@@ -1,4 +1,4 @@
-"""What can go wrong. Messages are those of the command line."""
+"""What can go wrong. Messages are those of the command line, with keywords in place of flags."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ pub struct Atom {
 }
 
 impl Atom {
-    pub(super) fn new(role: Role, size: Dim) -> Self {
+    pub(crate) fn new(role: Role, size: Dim) -> Self {
         Self { role, size, stride: 1, origin: None }
     }
 
@@ -65,11 +65,11 @@ pub struct Axis {
 }
 
 impl Axis {
-    pub(super) fn of(role: Role, size: Dim) -> Self {
+    pub(crate) fn of(role: Role, size: Dim) -> Self {
         Self { prefix: 0, atoms: vec![Atom::new(role, size)] }
     }
 
-    pub(super) fn other(size: Dim) -> Self {
+    pub(crate) fn other(size: Dim) -> Self {
         Self::of(Role::Other, size)
     }
 
@@ -89,13 +89,13 @@ impl Axis {
     }
 
     /// Its extent, prefix included.
-    pub(super) fn extent(&self) -> Dim {
+    pub(crate) fn extent(&self) -> Dim {
         let product = self.atoms.iter().map(|atom| atom.size).fold(Dim::Fixed(1), Dim::times);
         product.fixed().and_then(|size| size.checked_add(self.prefix)).map_or(Dim::Dynamic, Dim::Fixed)
     }
 
     /// An axis whose extent changes while its meaning stays.
-    pub(super) fn resized(&self, dim: Option<Dim>) -> Self {
+    pub(crate) fn resized(&self, dim: Option<Dim>) -> Self {
         let dim = dim.unwrap_or(Dim::Dynamic);
         match &self.atoms[..] {
             [atom] if self.prefix == 0 => {
@@ -106,7 +106,7 @@ impl Axis {
     }
 
     /// The part of an axis that a pick takes; `dim` is its extent.
-    pub(super) fn part(&self, pick: &Selection, dim: Dim) -> Self {
+    pub(crate) fn part(&self, pick: &Selection, dim: Dim) -> Self {
         if pick.step == 1 && pick.to_end && pick.start.is_some_and(|start| start <= self.prefix) {
             return Axis { prefix: self.prefix - pick.start.unwrap_or(0), atoms: self.atoms.clone() };
         }
@@ -125,7 +125,7 @@ impl Axis {
     }
 
     /// The two axes that cutting into patches makes of one: the offset inside a patch, and the patch.
-    pub(super) fn unfolded(&self, dilation: usize, stride: usize, inner: Dim, outer: Dim) -> (Self, Self) {
+    pub(crate) fn unfolded(&self, dilation: usize, stride: usize, inner: Dim, outer: Dim) -> (Self, Self) {
         match &self.atoms[..] {
             [atom] if self.prefix == 0 && atom.role != Role::Batch => {
                 let part = |size: Dim, step: usize| Axis {
@@ -143,7 +143,7 @@ impl Axis {
         }
     }
 
-    pub(super) fn merged(mut self) -> Self {
+    pub(crate) fn merged(mut self) -> Self {
         let mut atoms: Vec<Atom> = Vec::with_capacity(self.atoms.len());
         for atom in self.atoms.drain(..) {
             if let Some(last) = atoms.last_mut()

@@ -4,7 +4,7 @@
 //! supply. From the values the way leads back over their projection to the block's first norm, and
 //! over that to the block's input: what the residual path carries past the attention.
 
-use super::{Labels, Logits, Role};
+use super::{Labels, Role};
 use crate::graph::{Flow, Graph, NodeId, OutletId};
 use crate::model::Model;
 use crate::ops::{Action, Activation, Passage};
@@ -23,9 +23,9 @@ const MAX_STEPS: usize = 64;
 
 /// The attention blocks on the way to the logits, the last first. Attentions that read the same input in
 /// parallel are one block.
-pub fn blocks(model: &Model, labels: &Labels, logits: &Logits) -> Vec<Block> {
+pub fn blocks(model: &Model, labels: &Labels, scores: OutletId) -> Vec<Block> {
     let graph = model.graph();
-    let search = Search::new(model, labels, logits);
+    let search = Attentions::new(model, labels, scores);
     let depths = search.flow.depths(graph);
     let mut found: Vec<(OutletId, OutletId)> = Vec::new();
     for &id in graph.order().iter().filter(|id| search.flow.on_path(**id)) {
@@ -46,9 +46,9 @@ pub fn blocks(model: &Model, labels: &Labels, logits: &Logits) -> Vec<Block> {
 
 /// What norms make of a value before anything else does: `LN1(x)` of a pre-norm block; several of
 /// parallel blocks, none where the norm comes after the attention.
-pub fn normed(model: &Model, labels: &Labels, logits: &Logits, input: OutletId) -> Vec<OutletId> {
+pub fn normed(model: &Model, labels: &Labels, scores: OutletId, input: OutletId) -> Vec<OutletId> {
     let graph = model.graph();
-    let search = Search::new(model, labels, logits);
+    let search = Attentions::new(model, labels, scores);
     // By node: not reached, reached without a norm on the way, with one.
     let mut reached: Vec<Option<bool>> = vec![None; graph.len()];
     let mut inside = Vec::new();
@@ -71,17 +71,17 @@ pub fn normed(model: &Model, labels: &Labels, logits: &Logits, input: OutletId) 
     ends.map(|id| OutletId::new(*id, 0)).collect()
 }
 
-struct Search<'a> {
+struct Attentions<'a> {
     model: &'a Model,
     labels: &'a Labels,
     sources: Vec<NodeId>,
     flow: Flow,
 }
 
-impl<'a> Search<'a> {
-    fn new(model: &'a Model, labels: &'a Labels, logits: &Logits) -> Self {
+impl<'a> Attentions<'a> {
+    fn new(model: &'a Model, labels: &'a Labels, scores: OutletId) -> Self {
         let sources = super::target::sources(model.graph());
-        let flow = Flow::new(model.graph(), &sources, logits.outlet.node);
+        let flow = Flow::new(model.graph(), &sources, scores.node);
         Self { model, labels, sources, flow }
     }
 

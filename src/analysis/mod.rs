@@ -1,24 +1,18 @@
-//! Finding logits and target, and what their axes mean. Every refusal has a typed reason.
+//! What the axes of values mean, the one walk from an output to its scores, cuts, and attention blocks.
 
 mod axes;
 mod block;
-mod detector;
+mod input;
 mod labels;
-mod logits;
 mod regroup;
 mod target;
-mod task;
 mod walk;
 
-pub use crate::ops::Activation;
-pub use crate::refusal::{Reason, Refusal};
-pub use axes::{Atom, Axes, Axis, Role};
-pub use block::{Block, blocks, normed};
-pub use detector::{Boxes, ChannelMap, DetectorHeads, Scale, named};
-pub use labels::Labels;
-pub(crate) use logits::unknown_output;
-pub use logits::{Dismissed, Logits};
-pub(crate) use target::candidate;
-pub use target::{Candidate, Layout, Positions, Target, candidates, layout};
-pub use task::{Decision, Evidence, Task};
+pub(crate) use axes::{Atom, Axes, Axis, Role};
+pub(crate) use block::{Block, blocks, normed};
+pub(crate) use input::{IMAGENET_MEAN, InputFacts};
+pub(crate) use labels::Labels;
+pub(crate) use regroup::regroup;
+pub use target::{Candidate, Layout, Target};
+pub(crate) use target::{Positions, candidate, candidates, layout, unknown_layer};
 pub(crate) use walk::walk;

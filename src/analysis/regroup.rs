@@ -9,7 +9,7 @@ use crate::ir::Dim;
 ///
 /// Elements keep their order, so the new axes take the atoms from the left, splitting one where
 /// an extent asks for it. `None` where that does not work out.
-pub(super) fn regroup(input: &Axes, out: &[Dim]) -> Option<Axes> {
+pub(crate) fn regroup(input: &Axes, out: &[Dim]) -> Option<Axes> {
     let mut pieces: Vec<Piece> = Vec::new();
     for axis in input.0.iter().rev() {
         // What is not a plain product cannot be split.

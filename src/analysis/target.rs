@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use super::{Axes, Labels, Logits, Reason, Role};
+use super::{Axes, Labels, Role};
 use crate::error::{Error, Result};
 use crate::graph::{Fact, Flow, Graph, NodeId, OpKind, OutletId, Size};
 use crate::message::{Setting, message};
 use crate::model::Model;
+use crate::refusal::Reason;
 
 /// Where a feature map keeps its positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,21 +109,21 @@ pub struct Candidate {
 pub fn candidates(
     model: &Model,
     labels: &Labels,
-    logits: &Logits,
+    scores: OutletId,
     wanted: Option<&str>,
 ) -> Result<Vec<Candidate>> {
     let graph = model.graph();
-    let flow = Flow::new(graph, &sources(graph), logits.outlet.node);
+    let flow = Flow::new(graph, &sources(graph), scores.node);
     if let Some(name) = wanted {
-        let outlet = graph.find(name).ok_or_else(|| unknown(graph, name))?;
+        let outlet = graph.find(name).ok_or_else(|| unknown_layer(graph, name))?;
         let cut = flow.cuts().contains(&outlet.node);
         let mut found = candidate(graph, labels, outlet, cut);
-        if !flow.on_path(outlet.node) || outlet.node == logits.outlet.node {
+        if !flow.on_path(outlet.node) || outlet.node == scores.node {
             found.layout = Err(Reason::NotOnPath);
         }
         return Ok(vec![found]);
     }
-    let outlets = |id: NodeId| read_outlets(graph, &flow, id, logits.outlet);
+    let outlets = |id: NodeId| read_outlets(graph, &flow, id, scores);
     let mut found: Vec<Candidate> = Vec::new();
     for &id in flow.cuts() {
         found.extend(outlets(id).into_iter().map(|outlet| candidate(graph, labels, outlet, true)));
@@ -229,7 +230,7 @@ pub fn layout(axes: Option<&Axes>, fact: &Fact) -> std::result::Result<Layout, R
 }
 
 /// The error for a layer that is not there, with the names that come closest.
-pub(super) fn unknown(graph: &Graph, name: &str) -> Error {
+pub(crate) fn unknown_layer(graph: &Graph, name: &str) -> Error {
     let lower = name.to_lowercase();
     let mut near: Vec<&str> = graph
         .nodes()

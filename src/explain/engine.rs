@@ -1,9 +1,9 @@
 //! Runs a model on many images at once.
 
-use super::preprocess::ImageInput;
 use super::watch::Watch;
 use crate::error::{Error, Result};
 use crate::ir::ElementType;
+use crate::preprocess::ImageInput;
 use crate::runtime::{Pool, Tensor};
 
 /// A compiled model and the shape of its input.

@@ -9,11 +9,13 @@ use super::black_box::{Aim, Detection, RiseMasks, aise, rise};
 use super::engine::{Answer, Engine};
 use super::names::{ClassNames, Targets};
 use super::open::{Head, Shown, Way, open};
-use super::preprocess::{Geometry, NormSource, Photo, Preprocessing, Resize};
 use super::scores::{best_first, nothing_found};
 use super::watch::Watch;
 use super::{BlackBox, ExplainOptions, Settings};
 use crate::error::{Error, Result};
+use crate::ir::Resize;
+use crate::message::{Setting, message};
+use crate::preprocess::{Geometry, Origin, Photo, Preprocessing};
 use crate::runtime::Runtime;
 
 /// A model that is ready to be asked why.
@@ -245,7 +247,7 @@ impl Explainer {
     /// Fits photos into the input; returns them with the input's values.
     fn fit<'a>(&self, photos: &'a [Photo]) -> Result<(Vec<Fed<'a>>, Vec<Vec<f32>>)> {
         let (input, how) = (self.engine.input(), &self.preprocessing);
-        if how.source == NormSource::Caller {
+        if how.source == Origin::Caller {
             let message = "photos have to be prepared by the caller, who has said to do that";
             return Err(Error::usage(message.to_owned()));
         }
@@ -390,9 +392,11 @@ impl Explainer {
                     (Some(listed), ..) => listed.clone(),
                     (None, Targets::All, Some(maps)) => (0..*maps).collect(),
                     _ => {
-                        let message =
-                            "the model gives no scores to choose by; name classes with --targets, or all";
-                        return Err(Error::usage(message.to_owned()));
+                        return Err(Error::usage(message![
+                            "the model gives no scores to choose by; name classes with ",
+                            Setting::Targets,
+                            ", or all"
+                        ]));
                     }
                 };
                 let chosen = |class| Chosen { class: Some(class), score: None, object: None };

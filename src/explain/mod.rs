@@ -26,9 +26,9 @@ mod gallery;
 pub mod metrics;
 mod names;
 mod open;
+pub mod options;
 mod output;
 pub mod picture;
-mod preprocess;
 mod scores;
 mod watch;
 
@@ -36,120 +36,27 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::message::{Message, Words};
+
 pub use black_box::{AiseOptions, Detection, Effort, RiseMasks, RiseOptions};
 pub use explainer::{Explainer, Explanation, Prediction, Prepared, Target};
 pub use gallery::Gallery;
 pub use names::{ClassNames, Targets, Wanted};
+pub use options::{AnyMethod, BlackBox, ExplainOptions, Mode};
 pub use output::{Files, Folder, read_map};
-pub use preprocess::{
-    Geometry, ImageInput, Layout, NormSource, Photo, PreprocessOptions, Preprocessing, Preset, Resize,
-    photos, resize_map,
-};
 pub use scores::{Activation, ScoreFunction};
 pub use watch::{Quiet, Watch};
 
-use crate::insert::Options;
-use crate::methods::SaliencyType;
-use crate::runtime::RuntimeOptions;
-
-/// Whether the model is looked into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mode {
-    /// White box where that is possible, else black box.
-    #[default]
-    Auto,
-    /// Only with a branch in the model.
-    WhiteBox,
-    /// Only by running the model.
-    BlackBox,
-}
-
-/// A black-box method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BlackBox {
-    /// Random masks (arXiv 1806.07421).
-    Rise,
-    /// Gaussian windows, placed by a global search.
-    Aise,
-}
-
-impl BlackBox {
-    /// The name that the literature uses.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Rise => "RISE",
-            Self::Aise => "AISE",
-        }
-    }
-}
-
-/// What to explain, and how.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ExplainOptions {
-    /// The runtime and its device.
-    pub runtime: RuntimeOptions,
-    /// BIN of the model, where it is not named like the XML.
-    pub weights: Option<PathBuf>,
-    /// Whether the model is looked into.
-    pub mode: Mode,
-    /// The branch of white-box mode; its classes are those of the maps, not of the targets.
-    pub branch: Options,
-    /// A black-box method; implies that mode.
-    pub black_box: Option<BlackBox>,
-    /// How much work black-box methods do.
-    pub effort: Effort,
-    /// How RISE samples.
-    pub rise: RiseOptions,
-    /// How AISE searches.
-    pub aise: AiseOptions,
-    /// What is done to photos, where the model does not say it.
-    pub preprocess: PreprocessOptions,
-    /// What turns the output into scores, where the graph is not to be asked.
-    pub activation: Option<Activation>,
-    /// The classes to explain.
-    pub targets: Targets,
-    /// A file with a class name on each line, in place of the model's own.
-    pub labels: Option<PathBuf>,
-    /// Makes class scores of the outputs, in place of what is found in the model.
-    pub score_function: Option<ScoreFunction>,
-    /// Score from which a detector's box counts as found.
-    pub threshold: f32,
-    /// Inferences at the same time; the device's choice where absent.
-    pub requests: Option<usize>,
-    /// Whether many inferences are to come, so that throughput counts and not latency. Black-box modes set it
-    /// themselves.
-    pub many: bool,
-}
-
-impl Default for ExplainOptions {
-    fn default() -> Self {
-        Self {
-            runtime: RuntimeOptions::default(),
-            weights: None,
-            mode: Mode::default(),
-            branch: Options { saliency_type: SaliencyType::F32, ..Options::default() },
-            black_box: None,
-            effort: Effort::default(),
-            rise: RiseOptions::default(),
-            aise: AiseOptions::default(),
-            preprocess: PreprocessOptions::default(),
-            activation: None,
-            targets: Targets::default(),
-            labels: None,
-            score_function: None,
-            threshold: 0.5,
-            requests: None,
-            many: false,
-        }
-    }
-}
+pub use crate::ir::{ImageLayout as Layout, Resize};
+pub use crate::preprocess::{
+    Geometry, ImageInput, Origin, Photo, PreprocessOptions, Preprocessing, Preset, photos, resize_map,
+};
 
 /// What is applied, with nothing left open; for people and programs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Settings {
     /// The model.
-    #[serde(serialize_with = "crate::report::lossy")]
+    #[serde(serialize_with = "crate::place::lossy")]
     pub model: PathBuf,
     /// `white-box` or `black-box`.
     pub mode: &'static str,
@@ -177,7 +84,19 @@ pub struct Settings {
     /// Version and device.
     pub runtime: String,
     /// Other things worth knowing.
-    pub notes: Vec<String>,
+    pub notes: Vec<Message>,
+}
+
+impl Settings {
+    /// The settings with options called by somebody's names.
+    #[must_use]
+    pub fn in_words(mut self, words: Words) -> Self {
+        self.preprocessing = self.preprocessing.in_words(words);
+        for note in &mut self.notes {
+            *note = note.in_words(words);
+        }
+        self
+    }
 }
 
 impl std::fmt::Display for Settings {

@@ -1,9 +1,10 @@
 //! Names of classes, and the classes that a user asks for.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use crate::error::{Error, Result};
-use crate::ir::RtInfo;
+use crate::message::{Setting, message};
 
 /// Names of a model's classes; empty where they are not known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,13 +32,6 @@ impl ClassNames {
     /// These names, in the order of the classes.
     pub fn new(names: Vec<String>) -> Self {
         Self { names }
-    }
-
-    /// The names in `model_info`, as Model API writes them: between spaces, with underscores for their own.
-    pub fn from_info(info: &RtInfo) -> Self {
-        let text = info.get(&["labels"]).unwrap_or("");
-        let names = text.split_whitespace().map(|name| name.replace('_', " "));
-        Self { names: names.collect() }
     }
 
     /// The names, in the order of the classes.
@@ -130,12 +124,11 @@ pub enum Targets {
     Listed(Vec<Wanted>),
 }
 
-impl Targets {
+impl FromStr for Targets {
+    type Err = Error;
+
     /// Reads `pred`, `topK`, `all` or what is in a list.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] where the text is empty or K is 0.
-    pub fn parse(text: &str) -> Result<Self> {
+    fn from_str(text: &str) -> Result<Self> {
         let text = text.trim();
         let wrong = || {
             let forms = "pred, topK (such as top5), all, or class indices and names separated by commas";
@@ -155,14 +148,16 @@ impl Targets {
         }
         Ok(Self::Listed(vec![Wanted::Text(text.to_owned())]))
     }
+}
 
-    /// Several of them together; each text is read as by [`Targets::parse`].
+impl Targets {
+    /// Several of them together; each text is read as by `from_str`.
     ///
     /// # Errors
-    /// [`Error::Usage`] as there, and where what is no list does not stand alone.
+    /// [`Error::Usage`] where a text is of none of its forms, and where what is no list does not stand alone.
     pub fn all_of(wanted: impl IntoIterator<Item = Wanted>) -> Result<Self> {
         let one = |wanted| match wanted {
-            Wanted::Text(text) => Self::parse(&text),
+            Wanted::Text(text) => text.parse(),
             Wanted::Class(_) => Ok(Self::Listed(vec![wanted])),
         };
         let mut parsed: Vec<Self> = wanted.into_iter().map(one).collect::<Result<_>>()?;
@@ -242,8 +237,8 @@ fn class(word: &str, names: &ClassNames, classes: Option<usize>) -> Result<usize
         return existing(class, classes);
     }
     if names.is_empty() {
-        let message = format!("the label '{word}' is not known, nor any other; give a list with --labels");
-        return Err(Error::usage(message));
+        let unknown = format!("the label '{word}' is not known, nor any other; give a list with ");
+        return Err(Error::usage(message![unknown, Setting::Labels]));
     }
     let near = names.near(word);
     let hint = match near.is_empty() {
@@ -263,7 +258,7 @@ mod tests {
     }
 
     fn resolve(text: &str) -> Result<Option<Vec<usize>>> {
-        Targets::parse(text)?.resolve(&names(), Some(5))
+        text.parse::<Targets>()?.resolve(&names(), Some(5))
     }
 
     #[test]

@@ -5,17 +5,20 @@ use std::path::Path;
 use super::black_box::{Aim, BoxHead, RiseMasks};
 use super::engine::Engine;
 use super::names::ClassNames;
-use super::preprocess::{ImageInput, Layout, Preprocessing};
 use super::scores::{Activation, ClassHead, ScoreSource, beside_boxes, candidates, in_graph, one_per_box};
 use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings};
-use crate::analysis::{Labels, Logits};
+use crate::analysis::{InputFacts, Labels};
 use crate::error::{Error, Result};
-use crate::insert::{Outcome, insert};
-use crate::ir::{RtInfo, marker};
+use crate::insert::insert;
+use crate::insertion::Outcome;
+use crate::ir::{ModelInfo, section};
+use crate::message::{Message, Setting, message};
 use crate::methods::Method;
 use crate::model::Model;
+use crate::preprocess::{Declared, ImageInput, PreprocessOptions, Preprocessing};
 use crate::report::Report;
-use crate::runtime::{Hint, Network, Runtime, Source};
+use crate::runtime::{Hint, Network, Port, Runtime, Source};
+use crate::tasks::Logits;
 
 /// Where a model's answer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,10 +71,11 @@ struct Opened {
     white: Option<(String, String, Shown)>,
     /// The output that the branch explains.
     explains: Option<String>,
-    notes: Vec<String>,
+    notes: Vec<Message>,
 }
 
 pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
+    options.check()?;
     let mut runtime = Runtime::load(&options.runtime)?;
     let ir = match read_ir(path, options) {
         // Files that are not there are no reason to try anything else.
@@ -84,10 +88,10 @@ pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
     };
     let model = ir.as_ref().ok();
     let Opened { mut network, white, explains, mut notes } = opened;
-    let info = model.and_then(|model| model.document().rt_info().child("model_info"));
-    let layout = options.preprocess.layout.or_else(|| info?.get(&["layout"]).and_then(Layout::named));
-    let input = ImageInput::settle(&mut network, layout, options.preprocess.size)?;
-    let preprocessing = Preprocessing::settle(&options.preprocess, info, &input)?;
+    let info = model.map(|model| ModelInfo::read(model.document().rt_info())).unwrap_or_default();
+    let facts = model.map(facts).unwrap_or_default();
+    let input = image_input(&mut network, &options.preprocess, &facts, &info)?;
+    let preprocessing = Preprocessing::settle(&options.preprocess, &facts, &info, &input)?;
     let mut head = match &options.score_function {
         Some(function) => {
             let names = network.outputs().iter().map(|port| port.name.clone()).collect();
@@ -135,7 +139,10 @@ pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
         }
         (None, _) => Way::BlackBox(options.black_box.unwrap_or(BlackBox::Aise)),
     };
-    let names = class_names(info, options)?;
+    let names = match &options.labels {
+        Some(path) => ClassNames::read(path)?,
+        None => ClassNames::new(info.labels),
+    };
     let classes = match &head {
         Head::Classes(head) => head.classes,
         _ => None,
@@ -219,7 +226,7 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
                     if options.mode == Mode::WhiteBox {
                         return Err(Error::usage(format!("no white-box method: {why}")));
                     }
-                    notes.push(format!("black-box mode: {why}"));
+                    notes.push(format!("black-box mode: {why}").into());
                     return Ok(Opened {
                         network: runtime.read(from_file())?,
                         white: None,
@@ -227,27 +234,33 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
                         notes,
                     });
                 }
-                notes.extend(report.notes.iter().map(ToString::to_string));
+                notes.extend(report.notes.iter().cloned());
                 let shown = Shown::recorded(Some(&report.targets));
                 let output = options.branch.output_name.clone();
                 let white = Some((output, report.method.title().to_owned(), shown));
-                return Ok(Opened { network, white, explains: Some(report.explains.clone()), notes });
+                return Ok(Opened {
+                    network,
+                    white,
+                    explains: Some(report.subject.explains().to_owned()),
+                    notes,
+                });
             }
             Ok(Outcome::AlreadyThere { output }) => {
                 let network = runtime.read(from_file())?;
-                let record = model.document().rt_info().child(marker::SECTION);
+                let record = section(model.document().rt_info());
                 let record = |name| record.and_then(|record| record.get(&[name]));
                 let method = match record("method") {
-                    Some(name) => Method::named(name)
-                        .map_or_else(|| name.to_owned(), |method| method.title().to_owned()),
+                    Some(name) => name
+                        .parse::<Method>()
+                        .map_or_else(|_| name.to_owned(), |method| method.title().to_owned()),
                     None => "the model's own map".to_owned(),
                 };
-                notes.push(format!("the model has the output '{output}' already, which is used as it is"));
+                notes.push(already_there(&output));
                 let white = Some((output, method, Shown::recorded(record("targets"))));
                 return Ok(Opened { network, white, explains: None, notes });
             }
             Err(refusal @ Error::Refused(_)) if options.mode == Mode::Auto => {
-                notes.push(format!("black-box mode, because there is {refusal}"));
+                notes.push(message!["black-box mode, because there is "].with(refusal.message()));
             }
             Err(error) => return Err(error),
         }
@@ -255,9 +268,13 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
     Ok(Opened { network: runtime.read(from_file())?, white: None, explains: None, notes })
 }
 
+fn already_there(output: &str) -> Message {
+    format!("the model has the output '{output}' already, which is used as it is").into()
+}
+
 /// Whether a branch that is made for class scores was built on a detector's boxes.
 fn explains_boxes(network: &Network, report: &Report, map: &str) -> bool {
-    let explained = network.outputs().iter().position(|port| port.name == report.explains);
+    let explained = network.outputs().iter().position(|port| port.name == report.subject.explains());
     let Some((index, port)) = explained.and_then(|index| Some((index, network.outputs().get(index)?))) else {
         return false;
     };
@@ -278,13 +295,42 @@ fn open_other(runtime: &mut Runtime, path: &Path, why: &Error, options: &Explain
         Mode::BlackBox => {}
         _ if there => {
             let name = options.branch.output_name.clone();
-            notes.push(format!("the model has the output '{name}' already, which is used as it is"));
+            notes.push(already_there(&name));
             white = Some((name, "the model's own map".to_owned(), Shown::All));
         }
-        Mode::WhiteBox => return Err(Error::usage(format!("no white-box method: {why}"))),
-        Mode::Auto => notes.push(format!("black-box mode: {why}")),
+        Mode::WhiteBox => {
+            return Err(Error::usage(message!["no white-box method: "].with(why.message())));
+        }
+        Mode::Auto => notes.push(message!["black-box mode: "].with(why.message())),
     }
     Ok(Opened { network, white, explains: None, notes })
+}
+
+/// What the graph says of its only input.
+fn facts(model: &Model) -> InputFacts {
+    let mut inputs = model.graph().parameters();
+    match (inputs.next(), inputs.next()) {
+        (Some((id, _)), None) => InputFacts::of(model, id),
+        _ => InputFacts::default(),
+    }
+}
+
+/// The model's image input, with the extents fixed that the model leaves open.
+fn image_input(
+    network: &mut Network,
+    options: &PreprocessOptions,
+    facts: &InputFacts,
+    info: &ModelInfo,
+) -> Result<ImageInput> {
+    let shown = network.inputs().iter().map(Port::to_string).collect::<Vec<_>>().join(", ");
+    let nothing = Declared { element: None, dims: None, shown: &shown };
+    let [port] = network.inputs() else { return Err(nothing.no_image("it has several inputs or none")) };
+    let declared = Declared { element: port.element, dims: port.shape.as_deref(), shown: &shown };
+    let input = ImageInput::settle(declared, (options.layout, options.size), facts, info)?;
+    if port.shape.as_ref().is_none_or(|dims| dims.contains(&None)) {
+        network.reshape(0, &input.shape())?;
+    }
+    Ok(input)
 }
 
 fn outputs(network: &Network) -> String {
@@ -298,7 +344,7 @@ fn head(
     input: &ImageInput,
     explains: Option<&str>,
     options: &ExplainOptions,
-    notes: &mut Vec<String>,
+    notes: &mut Vec<Message>,
 ) -> Result<Head> {
     let map = &options.branch.output_name;
     let mut fitting = candidates(network, input.batch);
@@ -344,12 +390,13 @@ fn head(
         && network.outputs().get(output).is_some_and(|port| port.name != *map)
     {
         if options.activation == Some(Activation::Softmax) {
-            let message =
-                "--activation softmax: the scores of boxes stand for themselves; give sigmoid or none";
-            return Err(Error::usage(message.to_owned()));
+            return Err(Error::usage(message![
+                Setting::Activation.to("softmax"),
+                ": the scores of boxes stand for themselves; give sigmoid or none"
+            ]));
         }
         let name = network.outputs().get(output).map(|port| port.name.clone()).unwrap_or_default();
-        notes.push(format!("'{name}' has scores for each box; a class has the largest of any box"));
+        notes.push(format!("'{name}' has scores for each box; a class has the largest of any box").into());
         let activated = model.and_then(|model| in_graph(model, output)).map(|_| Activation::None);
         let (activation, separate) = (activated, activated.is_some());
         let source = ScoreSource::Boxes(output);
@@ -365,7 +412,8 @@ fn head(
     };
     let name = network.outputs().get(output).map(|port| port.name.clone()).unwrap_or_default();
     if wanted.is_none() && fitting.len() > 1 && explains.is_none() {
-        notes.push(format!("several outputs hold scores; '{name}' is explained (choose with --output)"));
+        let several = format!("several outputs hold scores; '{name}' is explained (choose with ");
+        notes.push(message![several, Setting::Output, ")"]);
     }
     let in_graph = model.and_then(|model| in_graph(model, output));
     let activation = match (in_graph, model) {
@@ -385,13 +433,6 @@ fn by_likelihood(model: &Model, wanted: Option<&str>) -> Result<Vec<usize>> {
     let graph = model.graph();
     let place = |logits: &Logits| graph.outputs().position(|output| output.name() == logits.output);
     Ok(found.iter().filter_map(place).collect())
-}
-
-fn class_names(info: Option<&RtInfo>, options: &ExplainOptions) -> Result<ClassNames> {
-    match &options.labels {
-        Some(path) => ClassNames::read(path),
-        None => Ok(info.map(ClassNames::from_info).unwrap_or_default()),
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use ndarray::{Array2, ArrayD, Ix2};
 use ndarray_npy::{ReadNpyExt as _, WriteNpyExt as _};
 
 use crate::error::{Error, Result};
+use crate::message::{Setting, message};
 
 /// A folder that results are written to. Files appear whole or not at all.
 #[derive(Debug)]
@@ -28,7 +29,8 @@ impl Folder {
         std::fs::create_dir_all(path).map_err(|e| Error::io("create the folder", path, e))?;
         let index = path.join(super::gallery::INDEX);
         if index.exists() && !overwrite {
-            let message = format!("{} exists; use --overwrite to replace what is there", index.display());
+            let (there, use_it) = (format!("{} exists; use ", index.display()), Setting::Overwrite);
+            let message = message![there, use_it, " to replace what is there"];
             return Err(Error::usage(message));
         }
         Ok(Self { path: path.to_path_buf(), overwrite, taken: BTreeSet::new() })
@@ -61,7 +63,8 @@ impl Folder {
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
         let path = self.path.join(name);
         if path.exists() && !self.overwrite {
-            return Err(Error::usage(format!("{} exists; use --overwrite to replace it", path.display())));
+            let there = format!("{} exists; use ", path.display());
+            return Err(Error::usage(message![there, Setting::Overwrite, " to replace it"]));
         }
         let failed = |e| Error::io("write", &path, e);
         let mut builder = tempfile::Builder::new();

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::engine::Answer;
 use crate::analysis::walk;
 use crate::error::{Error, Result};
+use crate::message::{Setting, message};
 use crate::model::Model;
 use crate::ops::Passage;
 use crate::runtime::{Network, Tensor};
@@ -262,7 +263,7 @@ impl ClassHead {
 
 /// The error where a detector finds nothing.
 pub(crate) fn nothing_found(threshold: f32) -> Error {
-    Error::usage(format!("no object with a score of {threshold} or more; see --threshold"))
+    Error::usage(message![format!("no object with a score of {threshold} or more; see "), Setting::Threshold])
 }
 
 /// The largest score of each class, of boxes with `classes` scores each.

@@ -9,14 +9,16 @@ use super::memory::{Memory, MemoryKey, tensor_bytes};
 use super::nonlinear::evaluate_at_weights;
 use super::operation::{Applied, Operation};
 use super::prefix::prefix_tokens;
-use super::scores::{Classes, Scores, scores};
+use super::scores::{Scores, scores};
 use super::values::Values;
 use super::why::Why;
-use crate::analysis::{Labels, Logits, Target};
+use crate::analysis::{Labels, Target};
 use crate::graph::{NodeId, OutletId};
+use crate::ir::Classes;
 use crate::message::Message;
 use crate::patch::Patch;
 use crate::refusal::Reason;
+use crate::tasks::Logits;
 
 /// Which forms an evaluation may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -45,31 +47,31 @@ pub struct Step {
 
 /// A head that is to be evaluated under masks.
 #[derive(Debug, Clone, Copy)]
-pub struct MaskedHead<'a> {
+pub(crate) struct MaskedHead<'a> {
     /// Labels of the model.
-    pub labels: &'a Labels,
+    pub(crate) labels: &'a Labels,
     /// What is masked: where the head starts.
-    pub target: &'a Target,
+    pub(crate) target: &'a Target,
     /// Where it ends.
-    pub logits: &'a Logits,
+    pub(crate) logits: &'a Logits,
     /// The masks.
-    pub mask: Mask,
+    pub(crate) mask: Mask,
     /// Which forms may be used.
-    pub strategy: Strategy,
+    pub(crate) strategy: Strategy,
     /// Most bytes of copies that may be alive at one time.
-    pub budget: u64,
+    pub(crate) budget: u64,
 }
 
 /// A head as evaluated.
 #[derive(Debug, Clone)]
-pub struct Evaluated {
+pub(crate) struct Evaluated {
     /// Logits of the wanted classes under all masks.
-    pub scores: Scores,
+    pub(crate) scores: Scores,
     /// What became of each operation, in order of evaluation.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     /// Most bytes of copies that are alive at one time, an unknown batch counted as one sample; 0 where nothing
     /// was copied, `None` where other extents are unknown.
-    pub dense_bytes: Option<u64>,
+    pub(crate) dense_bytes: Option<u64>,
 }
 
 /// Evaluates a head under all masks, in a patch.
@@ -78,7 +80,7 @@ pub struct Evaluated {
 /// [`Reason::Operation`] where an operation cannot even be copied, [`Reason::Budget`] where the
 /// copies alive at one time would take more than the budget, [`Reason::NotOnPath`]
 /// where the logits do not depend on the target.
-pub fn evaluate(
+pub(crate) fn evaluate(
     patch: &mut Patch<'_>,
     head: &MaskedHead<'_>,
     classes: &Classes,
@@ -210,7 +212,7 @@ mod tests {
         let labels = Labels::new(model);
         let (found, _) = Logits::find(model, &labels, None).unwrap();
         let logits = &found[0];
-        let outlet = blocks(model, &labels, logits)[1].input;
+        let outlet = blocks(model, &labels, logits.outlet)[1].input;
         let layout = layout(labels.get(outlet), model.graph().fact(outlet)).unwrap();
         // Norms are computed from what is masked: they are not linear.
         let target = Target { outlet, layout, normed: Vec::new() };

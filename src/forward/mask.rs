@@ -23,13 +23,8 @@ pub enum Kernel {
 }
 
 impl Kernel {
-    /// All kernels.
-    pub const ALL: [Self; 2] = [Self::Single, Self::Gaussian];
-
-    /// The kernel of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kernel| kernel.name() == name)
-    }
+    /// All kernels, in the order in which they are listed.
+    pub const ALL: [Self; 2] = [Self::Gaussian, Self::Single];
 
     /// The name by which it is chosen and recorded.
     pub fn name(self) -> &'static str {
@@ -203,16 +198,16 @@ fn evenly_falling(line: &[f32]) -> Option<(f32, f32)> {
 
 /// The masks of a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mask {
+pub(crate) struct Mask {
     /// What is kept of the positions.
-    pub kernel: Kernel,
+    pub(crate) kernel: Kernel,
     /// Whether tokens before the grid's are kept; blanked otherwise.
-    pub class_token: bool,
+    pub(crate) class_token: bool,
 }
 
 impl Mask {
     /// ReciproCAM's.
-    pub const ONE_HOT: Self = Self { kernel: Kernel::Single, class_token: true };
+    pub(crate) const ONE_HOT: Self = Self { kernel: Kernel::Single, class_token: true };
 
     /// Whether weights are 0 and 1 only, so that any function of single positions keeps the form.
     pub(super) fn binary(self) -> bool {
@@ -284,16 +279,14 @@ mod tests {
     }
 
     #[test]
-    fn kernels_have_names_and_weights_that_every_element_type_holds() {
+    fn every_element_type_holds_the_weights_of_kernels() {
         for kernel in Kernel::ALL {
-            assert_eq!(Kernel::named(kernel.name()), Some(kernel));
             let exact = |weight: f32| {
                 half::f16::from_f32(weight).to_f32() == weight
                     && half::bf16::from_f32(weight).to_f32() == weight
             };
             assert!(kernel.stencil().weights().into_iter().all(exact), "{kernel:?}");
         }
-        assert_eq!(Kernel::named("cross"), None);
     }
 
     #[test]

@@ -30,8 +30,10 @@ mod tokens;
 mod values;
 mod why;
 
-pub use evaluate::{Evaluated, MaskedHead, Step, Strategy, evaluate};
+pub(crate) use evaluate::{Evaluated, MaskedHead, evaluate};
+pub use evaluate::{Step, Strategy};
 pub use form::FormKind;
-pub use mask::{Kernel, Mask};
+pub use mask::Kernel;
+pub(crate) use mask::Mask;
 pub(crate) use narrow::{Narrowed, narrow};
-pub use scores::{Classes, Order, Scores};
+pub(crate) use scores::Order;

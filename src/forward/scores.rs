@@ -4,34 +4,23 @@ use super::context::Context;
 use super::form::Form;
 use super::operation::Operation;
 use super::why::Why;
-use crate::analysis::Logits;
 use crate::graph::{Op, OpKind, OutletId, Size, index};
-use crate::ir::Dim;
+use crate::ir::{Classes, Dim};
 use crate::ops::{Action, Extent, Window, WindowKind, Zero};
-
-/// Classes that are explained.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Classes {
-    /// All of them, in order.
-    All,
-    /// The k classes with the highest logits of each sample, best first.
-    Top(usize),
-    /// These, in this order.
-    Listed(Vec<usize>),
-}
+use crate::tasks::Logits;
 
 /// Logits of every class under every mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scores {
+pub(crate) struct Scores {
     /// The tensor.
-    pub outlet: OutletId,
+    pub(crate) outlet: OutletId,
     /// Its axes.
-    pub order: Order,
+    pub(crate) order: Order,
 }
 
 /// Order of the axes of [`Scores`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Order {
     /// `[N, classes, h, w]`.
     Map,
     /// `[N, classes, K]`.
@@ -42,7 +31,7 @@ pub enum Order {
 
 impl Scores {
     /// Axes of the positions.
-    pub fn positions(&self) -> &'static [usize] {
+    pub(crate) fn positions(&self) -> &'static [usize] {
         match self.order {
             Order::Map => &[2, 3],
             Order::ClassesFirst => &[2],

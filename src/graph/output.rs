@@ -1,6 +1,7 @@
 //! The outputs of a model, and how people name them.
 
 use super::{Graph, NodeId, OutletId};
+use crate::error::Error;
 
 /// An output of a model: a Result and what feeds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,5 +44,11 @@ impl Graph {
     pub fn output(&self, name: &str) -> Option<Output<'_>> {
         let by_tensor = self.outputs().find(|output| output.names.iter().any(|own| own == name));
         by_tensor.or_else(|| self.outputs().find(|output| output.is(name)))
+    }
+
+    /// The error for an output that is not there.
+    pub(crate) fn unknown_output(&self, wanted: &str) -> Error {
+        let names: Vec<&str> = self.outputs().map(|output| output.name()).collect();
+        Error::usage(format!("no output '{wanted}'; the model has '{}'", names.join("', '")))
     }
 }

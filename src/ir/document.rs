@@ -54,6 +54,9 @@ pub struct LayerElement {
     pub has_body: bool,
     /// `output_names` attribute of a Result: newer runtimes name the output by it.
     pub output_names: Vec<String>,
+    /// Whether its `<rt_info>` has the attribute `preprocessing`: OpenVINO's PrePostProcessor made it of a mean or a
+    /// scale, or folded one into it.
+    pub preprocessing: bool,
     /// Bytes of the whole element.
     pub span: Range<usize>,
 }
@@ -76,6 +79,8 @@ pub struct PortElement {
     pub names: Vec<String>,
     /// Dimensions as the file declares them.
     pub dims: Shape,
+    /// The attribute `layout` of its `<rt_info>` (`[N,H,W,C]`), as PrePostProcessor and converters leave it.
+    pub layout: Option<String>,
 }
 
 /// An `<edge>` of the net.

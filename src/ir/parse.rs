@@ -198,6 +198,7 @@ impl<'a> Parser<'a> {
             outputs: Vec::new(),
             has_body: false,
             output_names: find(&attributes, "output_names").map(split_names).unwrap_or_default(),
+            preprocessing: false,
             span: tag.span.clone(),
         };
         if tag.open {
@@ -215,6 +216,10 @@ impl<'a> Parser<'a> {
                         }
                         "input" => self.ports(&child, "input", &mut layer.inputs)?,
                         "output" => self.ports(&child, "output", &mut layer.outputs)?,
+                        "rt_info" => {
+                            layer.preprocessing =
+                                self.runtime_attribute(&child, "preprocessing", "version")?.is_some();
+                        }
                         "body" | "then_body" | "else_body" => {
                             layer.has_body = true;
                             self.skip(&child)?;
@@ -255,6 +260,7 @@ impl<'a> Parser<'a> {
             precision,
             names: find(&attributes, "names").map(split_names).unwrap_or_default(),
             dims: Shape::new(),
+            layout: None,
         };
         if tag.open {
             loop {
@@ -263,6 +269,9 @@ impl<'a> Parser<'a> {
                     Item::Text(_) => {}
                     Item::Tag(child) if child.start.name().as_ref() == "dim" => {
                         port.dims.push(self.dim(&child)?)
+                    }
+                    Item::Tag(child) if child.start.name().as_ref() == "rt_info" => {
+                        port.layout = self.runtime_attribute(&child, "layout", "layout")?;
                     }
                     Item::Tag(child) => {
                         self.skip(&child)?;
@@ -348,6 +357,23 @@ impl<'a> Parser<'a> {
             }
         }
         Ok((node, end))
+    }
+
+    /// What `<attribute name="…" />` in an `<rt_info>` of a layer or port says under a key.
+    fn runtime_attribute(&mut self, tag: &Tag<'a>, name: &str, key: &str) -> Result<Option<String>> {
+        let mut found = None;
+        self.each(tag, "rt_info", |this, child| {
+            // Nothing else here matters, so nothing else can be wrong.
+            let text = |key| {
+                child.start.try_get_attribute(key).ok()??.normalized_value(XmlVersion::Explicit1_0).ok()
+            };
+            if text("name").is_some_and(|text| text == name) {
+                found = text(key).map(std::borrow::Cow::into_owned);
+            }
+            this.skip(&child)?;
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Calls `visit` for each child of `tag`; returns the span of the whole element.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 use super::Document;
+use super::record::{Record, SECTION, key};
 use crate::error::{Error, Result};
 
 /// What is added to a document: fragments of XML for each of its three sections.
@@ -15,23 +16,7 @@ pub struct Splice {
     /// `<edge>` elements, each preceded by a line break.
     pub edges: String,
     /// Entries of our own section in the net's `<rt_info>`: name and value.
-    pub record: Vec<(String, String)>,
-}
-
-/// Names of the entries that [`Splice`] itself keeps, so that it can be taken out again.
-pub mod marker {
-    /// Our section in the net's `<rt_info>`.
-    pub const SECTION: &str = "xai";
-    /// Bytes of the layers that were added.
-    pub const LAYERS: &str = "layers_bytes";
-    /// Bytes of the edges that were added.
-    pub const EDGES: &str = "edges_bytes";
-    /// The original's `<rt_info>`: `section`, `none`, or the text of an empty element.
-    pub const RT_INFO: &str = "rt_info_was";
-    /// Size of the original BIN.
-    pub const BIN: &str = "bin_bytes";
-    /// SHA-256 of the original XML.
-    pub const SHA256: &str = "xml_sha256";
+    pub(crate) record: Record,
 }
 
 const SECTION_START: &str = "\n\t\t<xai>";
@@ -73,14 +58,14 @@ impl Splice {
 
     fn section(&self, original: &[u8], was: &str, bin_bytes: usize) -> String {
         let own = [
-            (marker::LAYERS, self.layers.len().to_string()),
-            (marker::EDGES, self.edges.len().to_string()),
-            (marker::RT_INFO, was.to_owned()),
-            (marker::BIN, bin_bytes.to_string()),
-            (marker::SHA256, hex(&Sha256::digest(original))),
+            (key::LAYERS_BYTES, self.layers.len().to_string()),
+            (key::EDGES_BYTES, self.edges.len().to_string()),
+            (key::RT_INFO_WAS, was.to_owned()),
+            (key::BIN_BYTES, bin_bytes.to_string()),
+            (key::XML_SHA256, hex(&Sha256::digest(original))),
         ];
         let mut text = String::from(SECTION_START);
-        let record = self.record.iter().map(|(name, value)| (name.as_str(), value));
+        let record = self.record.entries().iter().map(|(name, value)| (name.as_str(), value));
         for (name, value) in record.chain(own.iter().map(|(name, value)| (*name, value))) {
             let _ = write!(text, "\n\t\t\t<{name} value=\"{}\" />", escape(value));
         }
@@ -97,9 +82,9 @@ impl Splice {
         let path = document.path().display();
         // Of several branches the last one added is the one that can be told apart: its parts are at the ends.
         let children = &document.rt_info().children;
-        let ours = children.iter().rposition(|child| child.name == marker::SECTION);
+        let ours = children.iter().rposition(|child| child.name == SECTION);
         let own = |name| ours.and_then(|at| children[at].get(&[name]));
-        let Some(digest) = own(marker::SHA256) else {
+        let Some(digest) = own(key::XML_SHA256) else {
             return Err(Error::usage(format!(
                 "{path}: no branch added by xai-insert is recorded in this model"
             )));
@@ -111,8 +96,9 @@ impl Splice {
             ))
         };
         let number = |name| own(name).and_then(|text| text.parse::<usize>().ok()).ok_or_else(rewritten);
-        let (layers, edges, bin) = (number(marker::LAYERS)?, number(marker::EDGES)?, number(marker::BIN)?);
-        let was = own(marker::RT_INFO).unwrap_or("");
+        let (layers, edges, bin) =
+            (number(key::LAYERS_BYTES)?, number(key::EDGES_BYTES)?, number(key::BIN_BYTES)?);
+        let was = own(key::RT_INFO_WAS).unwrap_or("");
         let bytes = document.bytes();
         let sections = &document.sections;
         let mut cuts = Vec::new();

@@ -8,12 +8,29 @@ use memmap2::{Advice, Mmap};
 use super::{Dim, ElementType, LayerElement};
 use crate::error::{Error, Result};
 
-/// The weights of an IR, mapped into memory. Only the pages that are asked for are read.
+/// The weights of an IR. Of a file only the pages that are asked for are read.
 #[derive(Debug)]
 pub struct Weights {
     path: PathBuf,
-    map: Option<Mmap>,
-    len: usize,
+    contents: Contents,
+}
+
+#[derive(Debug)]
+enum Contents {
+    /// No file, or one without a byte, which cannot be mapped.
+    Nothing,
+    File(Mmap),
+    Memory(Vec<u8>),
+}
+
+impl Contents {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Nothing => &[],
+            Self::File(map) => map,
+            Self::Memory(bytes) => bytes,
+        }
+    }
 }
 
 impl Weights {
@@ -25,7 +42,7 @@ impl Weights {
     pub fn open(path: &Path, constants: &[&LayerElement]) -> Result<Self> {
         let file = match File::open(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && constants.is_empty() => {
-                return Ok(Self { path: path.to_path_buf(), map: None, len: 0 });
+                return Ok(Self { path: path.to_path_buf(), contents: Contents::Nothing });
             }
             other => other.map_err(|e| Error::io("read the weights", path, e))?,
         };
@@ -37,12 +54,31 @@ impl Weights {
             path: path.to_path_buf(),
             message: format!("{} bytes do not fit into this machine's memory", metadata.len()),
         })?;
-        let map = if len == 0 { None } else { Some(map(&file, path)?) };
-        let weights = Self { path: path.to_path_buf(), map, len };
+        let contents = if len == 0 { Contents::Nothing } else { Contents::File(map(&file, path)?) };
+        Self { path: path.to_path_buf(), contents }.checked(constants)
+    }
+
+    /// Weights that are in memory; `path` is used in messages.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] where a Const reaches beyond their end.
+    pub fn from_bytes(path: &Path, bytes: Vec<u8>, constants: &[&LayerElement]) -> Result<Self> {
+        Self { path: path.to_path_buf(), contents: Contents::Memory(bytes) }.checked(constants)
+    }
+
+    fn checked(self, constants: &[&LayerElement]) -> Result<Self> {
         for layer in constants {
-            weights.check(layer)?;
+            self.check(layer)?;
         }
-        Ok(weights)
+        Ok(self)
+    }
+
+    /// All bytes, where they are no file's.
+    pub(crate) fn in_memory(&self) -> Option<&[u8]> {
+        match &self.contents {
+            Contents::Memory(bytes) => Some(bytes),
+            _ => None,
+        }
     }
 
     /// Where the weights were read from.
@@ -52,12 +88,12 @@ impl Weights {
 
     /// Size of the BIN in bytes.
     pub fn len(&self) -> usize {
-        self.len
+        self.contents.bytes().len()
     }
 
     /// Whether the BIN holds nothing.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// `size` bytes from `offset` on; `None` where they reach beyond the end.
@@ -65,7 +101,7 @@ impl Weights {
         if size == 0 {
             return Some(&[]);
         }
-        self.map.as_ref()?.get(offset..offset.checked_add(size)?)
+        self.contents.bytes().get(offset..offset.checked_add(size)?)
     }
 
     fn check(&self, layer: &LayerElement) -> Result<()> {
@@ -79,10 +115,11 @@ impl Weights {
         let Some(end) = range.offset.checked_add(range.size) else {
             return fail(format!("offset {} + size {} overflows", range.offset, range.size));
         };
-        if end > self.len {
+        if end > self.len() {
             return fail(format!(
                 "wants bytes {} to {end}, but the file has {}; is this the BIN that belongs to the XML?",
-                range.offset, self.len
+                range.offset,
+                self.len()
             ));
         }
         // OpenVINO stores strings and sub-byte types with a header or padding of their own.

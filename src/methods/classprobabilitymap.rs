@@ -4,35 +4,28 @@
 //! over classes, or the sigmoid of a single one. Scores are those before any activation, but where the model
 //! multiplies them by objectness: then they are that product.
 
-use super::scaling::{Encoding, scale};
-use crate::analysis::{Activation, ChannelMap, DetectorHeads, Role, Scale};
-use crate::forward::Classes;
+use super::scaling::scale;
+use super::{Branch, Request};
+use crate::analysis::Role;
 use crate::graph::{Fact, Op, OpKind, OutletId, Size};
-use crate::ir::{Dim, ElementType};
+use crate::ir::{Classes, Dim, ElementType};
+use crate::ops::Activation;
 use crate::patch::Patch;
-
-/// What is wanted of a detector's maps.
-#[derive(Debug)]
-pub(crate) struct ClassMaps<'a> {
-    pub(crate) heads: &'a DetectorHeads,
-    /// Height and width of the maps.
-    pub(crate) size: (usize, usize),
-    pub(crate) classes: &'a Classes,
-    pub(crate) encoding: Encoding,
-}
+use crate::tasks::{ChannelMap, Scale, ScoreMaps};
 
 /// Builds `[N, classes, H, W]`.
-pub(crate) fn build(patch: &mut Patch<'_>, wish: &ClassMaps<'_>) -> OutletId {
-    let scales: Vec<OutletId> = wish.heads.scales.iter().map(|scale| best_of_anchors(patch, scale)).collect();
-    let resized: Vec<OutletId> = scales.iter().map(|map| resize(patch, *map, wish.size)).collect();
+pub(super) fn build(patch: &mut Patch<'_>, request: &Request<'_>, heads: &ScoreMaps) -> Branch {
+    let scales: Vec<OutletId> = heads.scales.iter().map(|scale| best_of_anchors(patch, scale)).collect();
+    let resized: Vec<OutletId> = scales.iter().map(|map| resize(patch, *map, request.size)).collect();
     let mean = mean(patch, &resized);
-    let probabilities = if wish.heads.classes == 1 {
+    let probabilities = if heads.classes == 1 {
         patch.unary("probabilities", OpKind::Sigmoid, mean)
     } else {
         softmax(patch, "probabilities", mean, 1)
     };
-    let chosen = chosen(patch, wish, probabilities, &scales);
-    scale(patch, wish.encoding, chosen, &[2, 3])
+    let chosen = chosen(patch, request.classes, probabilities, &scales);
+    let saliency = scale(patch, request.encoding, chosen, &[2, 3]);
+    Branch { saliency, steps: Vec::new(), dense_bytes: None }
 }
 
 fn mean(patch: &mut Patch<'_>, maps: &[OutletId]) -> OutletId {
@@ -86,7 +79,9 @@ fn channels(patch: &mut Patch<'_>, map: &ChannelMap) -> (OutletId, Vec<Role>) {
 fn activate(patch: &mut Patch<'_>, x: OutletId, roles: &[Role], activation: Option<Activation>) -> OutletId {
     match (activation, roles.iter().position(|role| *role == Role::Class)) {
         (Some(Activation::Sigmoid), _) => patch.unary("scores/sigmoid", OpKind::Sigmoid, x),
-        (Some(Activation::Softmax), Some(axis)) => softmax(patch, "scores/softmax", x, axis),
+        (Some(Activation::Softmax | Activation::LogSoftmax), Some(axis)) => {
+            softmax(patch, "scores/softmax", x, axis)
+        }
         _ => x,
     }
 }
@@ -122,8 +117,8 @@ fn resize(patch: &mut Patch<'_>, map: OutletId, size: (usize, usize)) -> OutletI
 }
 
 /// The maps of the wanted classes. The best of an image are those whose score is the largest anywhere.
-fn chosen(patch: &mut Patch<'_>, wish: &ClassMaps<'_>, maps: OutletId, scales: &[OutletId]) -> OutletId {
-    match wish.classes {
+fn chosen(patch: &mut Patch<'_>, classes: &Classes, maps: OutletId, scales: &[OutletId]) -> OutletId {
+    match classes {
         Classes::All => maps,
         Classes::Listed(list) => {
             let list: Vec<i64> = list.iter().map(|class| i64::try_from(*class).unwrap_or(i64::MAX)).collect();

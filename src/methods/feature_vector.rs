@@ -1,13 +1,36 @@
 //! The `feature_vector` output that Model API reads.
 
-use super::without_prefix;
-use crate::analysis::{DetectorHeads, Positions, Target};
+use super::{Request, without_prefix};
+use crate::analysis::{Positions, Target};
 use crate::graph::{OpKind, OutletId};
 use crate::ir::ElementType;
 use crate::patch::Patch;
+use crate::refusal::Reason;
+use crate::tasks::{ScoreMaps, Subject};
 
-/// The target's mean over positions, `[N, C]`, in single precision.
-pub(crate) fn feature_vector(patch: &mut Patch<'_>, target: &Target, name: &str) -> OutletId {
+/// The features' mean over positions, `[N, C]`, in single precision.
+///
+/// # Errors
+/// [`Reason::NoFeatures`] where nothing is known of the features.
+pub(crate) fn feature_vector(
+    patch: &mut Patch<'_>,
+    request: &Request<'_>,
+    name: &str,
+) -> Result<OutletId, Reason> {
+    match (request.masked, request.subject) {
+        (Some((target, _)), _) => Ok(of_target(patch, target, name)),
+        (None, Subject::Maps(maps)) => of_maps(patch, maps, name).ok_or_else(|| {
+            let layer = maps.scales.first().map(|scale| patch.graph().label(scale.scores.outlet));
+            Reason::NoFeatures { layer: layer.unwrap_or_default() }
+        }),
+        (None, Subject::Scores(logits)) => {
+            Err(Reason::NoFeatures { layer: patch.graph().label(logits.outlet) })
+        }
+    }
+}
+
+/// The target's mean over positions.
+fn of_target(patch: &mut Patch<'_>, target: &Target, name: &str) -> OutletId {
     let layout = &target.layout;
     let features = without_prefix(patch, target);
     let axes = match layout.positions {
@@ -23,11 +46,7 @@ pub(crate) fn feature_vector(patch: &mut Patch<'_>, target: &Target, name: &str)
 /// The means over positions of what the class layer of each scale reads, side by side: `[N, sum of C]`.
 ///
 /// `None` where a layer of a scale reads no map `[N, C, h, w]`.
-pub(crate) fn feature_vector_of_heads(
-    patch: &mut Patch<'_>,
-    heads: &DetectorHeads,
-    name: &str,
-) -> Option<OutletId> {
+fn of_maps(patch: &mut Patch<'_>, heads: &ScoreMaps, name: &str) -> Option<OutletId> {
     let mut means = Vec::new();
     for features in heads.features(patch.graph())? {
         if patch.fact(features).rank() != 4 {

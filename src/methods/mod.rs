@@ -9,13 +9,15 @@ mod vitreciprocam;
 
 use serde::Serialize;
 
-use crate::analysis::{Labels, Logits, Reason, Target};
-use crate::forward::{Classes, Mask, Step, Strategy};
+use crate::analysis::{Labels, Positions, Target};
+use crate::forward::{FormKind, Mask, Step, Strategy};
 use crate::graph::OutletId;
+use crate::ir::Classes;
 use crate::patch::Patch;
+use crate::refusal::Reason;
+use crate::tasks::{Subject, SubjectKind};
 
-pub(crate) use classprobabilitymap::{ClassMaps, build as class_maps};
-pub(crate) use feature_vector::{feature_vector, feature_vector_of_heads};
+pub(crate) use feature_vector::feature_vector;
 pub(crate) use scaling::Encoding;
 
 /// A saliency method.
@@ -54,6 +56,37 @@ impl Method {
         }
     }
 
+    /// What kind of subject it explains.
+    pub(crate) fn subject(self) -> SubjectKind {
+        match self {
+            Self::ReciproCam | Self::VitReciproCam | Self::ActivationMap => SubjectKind::Scores,
+            Self::ClassProbabilityMap => SubjectKind::Maps,
+        }
+    }
+
+    /// The method that is tried first for a kind of subject.
+    pub(crate) fn usual(kind: SubjectKind) -> Self {
+        match kind {
+            SubjectKind::Scores => Self::ReciproCam,
+            SubjectKind::Maps => Self::ClassProbabilityMap,
+        }
+    }
+
+    /// Whether it evaluates the head under masks.
+    pub(crate) fn masks(self) -> bool {
+        matches!(self, Self::ReciproCam | Self::VitReciproCam)
+    }
+
+    /// Whether what a mask keeps can be chosen.
+    pub(crate) fn has_kernel(self) -> bool {
+        self == Self::VitReciproCam
+    }
+
+    /// Whether there is a map for each class.
+    pub(crate) fn has_classes(self) -> bool {
+        self != Self::ActivationMap
+    }
+
     /// The name that the literature uses.
     pub fn title(self) -> &'static str {
         match self {
@@ -76,17 +109,31 @@ pub enum SaliencyType {
     F32,
 }
 
+impl SaliencyType {
+    /// The name by which it is chosen and recorded.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::U8 => "u8",
+            Self::F32 => "f32",
+        }
+    }
+}
+
 /// What shapes a branch, whatever the method.
 #[derive(Debug)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct Request<'a> {
     pub(crate) labels: &'a Labels,
-    pub(crate) logits: &'a Logits,
-    pub(crate) target: &'a Target,
-    pub(crate) mask: Mask,
+    /// What is explained.
+    pub(crate) subject: &'a Subject,
+    /// The features that the method looks at, and what its masks keep of them.
+    pub(crate) masked: Option<(&'a Target, Mask)>,
     pub(crate) classes: &'a Classes,
+    /// Height and width, where the method does not take them from the features.
+    pub(crate) size: (usize, usize),
     pub(crate) encoding: Encoding,
     pub(crate) strategy: Strategy,
     pub(crate) budget: u64,
+    /// Name of the saliency output.
     pub(crate) name: &'a str,
 }
 
@@ -101,19 +148,41 @@ pub(crate) struct Branch {
     pub(crate) dense_bytes: Option<u64>,
 }
 
-/// Builds the branch of `method`, one of those for classifiers; [`class_maps`] is the one for detectors.
-pub(crate) fn build(method: Method, patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Branch, Reason> {
-    match method {
-        Method::ReciproCam => reciprocam::build(patch, wish),
-        Method::VitReciproCam => vitreciprocam::build(patch, wish),
-        Method::ActivationMap => Ok(activationmap::build(patch, wish)),
-        Method::ClassProbabilityMap => Err(Reason::NoHeads),
+impl Branch {
+    /// The dearest form that was needed, which says what the branch costs; `None` without a head.
+    pub(crate) fn form(&self, strategy: Strategy) -> Option<FormKind> {
+        let dearest = self.steps.iter().map(|step| step.form).max()?;
+        Some(match strategy {
+            Strategy::Dense => FormKind::Dense,
+            Strategy::Auto => dearest,
+        })
+    }
+}
+
+/// Builds the branch of a method.
+///
+/// # Errors
+/// A [`Reason`] where the method does not fit the subject or the target.
+pub(crate) fn build(method: Method, patch: &mut Patch<'_>, request: &Request<'_>) -> Result<Branch, Reason> {
+    match (method, request.subject, request.masked) {
+        (Method::ReciproCam, Subject::Scores(logits), Some((target, mask))) => {
+            reciprocam::build(patch, request, logits, target, mask)
+        }
+        (Method::VitReciproCam, Subject::Scores(logits), Some((target, mask))) => {
+            vitreciprocam::build(patch, request, logits, target, mask)
+        }
+        (Method::ActivationMap, _, Some((target, _))) => Ok(activationmap::build(patch, request, target)),
+        (Method::ClassProbabilityMap, Subject::Maps(maps), _) => {
+            Ok(classprobabilitymap::build(patch, request, maps))
+        }
+        (Method::ClassProbabilityMap, Subject::Scores(_), _) => Err(Reason::NoHeads),
+        (_, Subject::Maps(_), _) => Err(Reason::NoScores),
+        (_, _, None) => Err(Reason::NotOnPath),
     }
 }
 
 /// The target without tokens that belong to no position.
 fn without_prefix(patch: &mut Patch<'_>, target: &Target) -> OutletId {
-    use crate::analysis::Positions;
     let Positions::Tokens { axis, prefix: prefix @ 1.. } = target.layout.positions else {
         return target.outlet;
     };

@@ -2,45 +2,53 @@
 //! target only (i, j) is kept.
 
 use super::scaling::scale;
-use super::{Branch, Wish};
-use crate::analysis::Reason;
-use crate::forward::{Evaluated, MaskedHead, Order, evaluate};
+use super::{Branch, Request};
+use crate::analysis::Target;
+use crate::forward::{Evaluated, Mask, MaskedHead, Order, evaluate};
 use crate::graph::OutletId;
 use crate::patch::Patch;
+use crate::refusal::Reason;
+use crate::tasks::Logits;
 
 /// Builds `[N, classes, h, w]`.
-pub(super) fn build(patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Branch, Reason> {
-    let layout = &wish.target.layout;
+pub(super) fn build(
+    patch: &mut Patch<'_>,
+    request: &Request<'_>,
+    logits: &Logits,
+    target: &Target,
+    mask: Mask,
+) -> Result<Branch, Reason> {
+    let layout = &target.layout;
     if layout.prefix() > 0 {
         return Err(Reason::ClassToken { prefix: layout.prefix() });
     }
-    masked_logits(patch, wish)
+    masked_logits(patch, request, logits, target, mask)
 }
 
-/// The logits under all masks of a wish, scaled: `[N, classes, h, w]`.
-pub(super) fn masked_logits(patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Branch, Reason> {
-    let head = MaskedHead {
-        labels: wish.labels,
-        target: wish.target,
-        logits: wish.logits,
-        mask: wish.mask,
-        strategy: wish.strategy,
-        budget: wish.budget,
-    };
-    let Evaluated { scores, steps, dense_bytes } = evaluate(patch, &head, wish.classes)?;
+/// The logits under all masks, scaled: `[N, classes, h, w]`.
+pub(super) fn masked_logits(
+    patch: &mut Patch<'_>,
+    request: &Request<'_>,
+    logits: &Logits,
+    target: &Target,
+    mask: Mask,
+) -> Result<Branch, Reason> {
+    let (labels, strategy, budget) = (request.labels, request.strategy, request.budget);
+    let head = MaskedHead { labels, target, logits, mask, strategy, budget };
+    let Evaluated { scores, steps, dense_bytes } = evaluate(patch, &head, request.classes)?;
     // Scaled and converted before the axes move: a byte is cheaper to move than a float.
-    let scaled = scale(patch, wish.encoding, scores.outlet, scores.positions());
-    let saliency = lay_out(patch, wish, scaled, scores.order);
+    let scaled = scale(patch, request.encoding, scores.outlet, scores.positions());
+    let saliency = lay_out(patch, request.name, target, scaled, scores.order);
     Ok(Branch { saliency, steps, dense_bytes })
 }
 
-fn lay_out(patch: &mut Patch<'_>, wish: &Wish<'_>, scores: OutletId, order: Order) -> OutletId {
-    let (h, w) = wish.target.layout.grid.clone();
+fn lay_out(patch: &mut Patch<'_>, name: &str, target: &Target, scores: OutletId, order: Order) -> OutletId {
+    let (h, w) = target.layout.grid.clone();
     let moved = match order {
         Order::Map => return scores,
         Order::ClassesFirst => scores,
-        Order::PositionsFirst => patch.transpose(&format!("{}/nck", wish.name), scores, &[0, 2, 1]),
+        Order::PositionsFirst => patch.transpose(&format!("{}/nck", name), scores, &[0, 2, 1]),
     };
     let sizes = patch.sizes(moved);
-    patch.reshape(wish.name, moved, &[sizes[0].clone(), sizes[1].clone(), h, w])
+    patch.reshape(name, moved, &[sizes[0].clone(), sizes[1].clone(), h, w])
 }

@@ -4,11 +4,20 @@
 //! The norm is not computed anew from the masked input. Tokens before the grid's stay as they are.
 
 use super::reciprocam::masked_logits;
-use super::{Branch, Wish};
-use crate::analysis::Reason;
+use super::{Branch, Request};
+use crate::analysis::Target;
+use crate::forward::Mask;
 use crate::patch::Patch;
+use crate::refusal::Reason;
+use crate::tasks::Logits;
 
 /// Builds `[N, classes, h, w]`.
-pub(super) fn build(patch: &mut Patch<'_>, wish: &Wish<'_>) -> Result<Branch, Reason> {
-    masked_logits(patch, wish)
+pub(super) fn build(
+    patch: &mut Patch<'_>,
+    request: &Request<'_>,
+    logits: &Logits,
+    target: &Target,
+    mask: Mask,
+) -> Result<Branch, Reason> {
+    masked_logits(patch, request, logits, target, mask)
 }

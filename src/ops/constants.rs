@@ -41,8 +41,23 @@ impl<'a> Constants<'a> {
 
     /// The single number of a constant scalar, whatever its type.
     pub(crate) fn scalar(self, outlet: OutletId) -> Option<f64> {
+        let [value] = self.numbers(outlet)?[..] else { return None };
+        Some(value)
+    }
+
+    /// The numbers of a constant, row-major, whatever its type; `None` where there are too many to be anything but
+    /// data.
+    pub(crate) fn numbers(self, outlet: OutletId) -> Option<Vec<f64>> {
+        macro_rules! read {
+            ($bytes:expr, $type:ty) => {
+                $bytes
+                    .chunks_exact(size_of::<$type>())
+                    .map(|chunk| Some(f64::from(<$type>::from_le_bytes(chunk.try_into().ok()?))))
+                    .collect()
+            };
+        }
         let mut node = self.graph.node(outlet.node);
-        // Conversions and reshapes leave a single number what it is.
+        // Conversions and reshapes leave numbers what they are.
         while (node.op.kind == OpKind::Convert || node.op.kind.is_reshape())
             && let Some(input) = node.inputs.first()
         {
@@ -52,17 +67,17 @@ impl<'a> Constants<'a> {
             return None;
         }
         let bytes = self.bytes(node)?;
-        Some(match (node.outputs.first()?.fact.element, bytes.len()) {
-            (ElementType::F32, 4) => f64::from(f32::from_le_bytes(bytes.try_into().ok()?)),
-            (ElementType::F64, 8) => f64::from_le_bytes(bytes.try_into().ok()?),
-            (ElementType::F16, 2) => f64::from(half::f16::from_le_bytes(bytes.try_into().ok()?)),
-            (ElementType::BF16, 2) => f64::from(half::bf16::from_le_bytes(bytes.try_into().ok()?)),
-            _ => {
-                let [value] = self.of_const(node)?[..] else { return None };
-                #[allow(clippy::cast_precision_loss)]
-                return Some(value as f64);
-            }
-        })
+        if bytes.len() > MAX_INTEGERS * 8 {
+            return None;
+        }
+        match node.outputs.first()?.fact.element {
+            ElementType::F32 => read!(bytes, f32),
+            ElementType::F64 => read!(bytes, f64),
+            ElementType::F16 => read!(bytes, half::f16),
+            ElementType::BF16 => read!(bytes, half::bf16),
+            #[allow(clippy::cast_precision_loss)]
+            _ => Some(self.of_const(node)?.into_iter().map(|value| value as f64).collect()),
+        }
     }
 
     fn bytes(self, node: &'a Node) -> Option<&'a [u8]> {

@@ -2,26 +2,23 @@
 
 use std::path::PathBuf;
 
+use crate::message::{Message, Setting, message};
+
 /// A failure of the OpenVINO runtime, or the lack of one.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     /// No OpenVINO library was found anywhere.
-    #[error(
-        "no OpenVINO runtime found; looked in {}. Install one (`pip install openvino` in a virtual \
-         environment, or an archive or package from openvino.ai) and, where it is not found by itself, \
-         name its library or folder with --openvino-lib or the environment variable OPENVINO_LIB",
-        searched.join(", ")
-    )]
+    #[error("{}", self.message())]
     NotFound {
         /// The places that were searched, in order.
-        searched: Vec<String>,
+        searched: Vec<Message>,
     },
 
     /// A library or folder that was asked for holds no OpenVINO.
-    #[error("{origin}: no OpenVINO C library (`{wanted}`) at {}", path.display())]
+    #[error("{}", self.message())]
     NotALibrary {
-        /// Who asked for it: an option or an environment variable.
-        origin: String,
+        /// Who asked for it: a setting or an environment variable.
+        origin: Message,
         /// What was asked for.
         path: PathBuf,
         /// File name that was looked for.
@@ -56,6 +53,28 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
+    /// What there is to say, with the names of settings left to whoever says it.
+    pub fn message(&self) -> Message {
+        match self {
+            Self::NotFound { searched } => {
+                let mut places = Message::from("no OpenVINO runtime found; looked in ");
+                for (i, place) in searched.iter().enumerate() {
+                    places = places.with(if i == 0 { "" } else { ", " }).with(place.clone());
+                }
+                places.with(message![
+                    ". Install one (`pip install openvino` in a virtual environment, or an archive or package \
+                     from openvino.ai) and, where it is not found by itself, name its library or folder with ",
+                    Setting::Library,
+                    " or the environment variable OPENVINO_LIB"
+                ])
+            }
+            Self::NotALibrary { origin, path, wanted } => {
+                origin.clone().with(format!(": no OpenVINO C library (`{wanted}`) at {}", path.display()))
+            }
+            other => other.to_string().into(),
+        }
+    }
+
     /// Turns an error of the bindings into one that says what was being done.
     pub(super) fn call<E: std::fmt::Display>(action: impl Into<String>) -> impl FnOnce(E) -> Self {
         let action = action.into();
@@ -67,7 +86,7 @@ impl From<RuntimeError> for crate::Error {
     fn from(error: RuntimeError) -> Self {
         match error {
             RuntimeError::Interrupted => crate::Error::Interrupted,
-            error => crate::Error::runtime(error.to_string()),
+            error => crate::Error::runtime(error.message()),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Looked at in this order, so that what is said explicitly wins over what happens to be there:
 //!
-//! 1. what the caller names (`--openvino-lib`), a library or a folder;
+//! 1. what the caller names, a library or a folder;
 //! 2. the environment variable `OPENVINO_LIB`, likewise;
 //! 3. `OPENVINO_BUILD_DIR`, `OPENVINO_INSTALL_DIR`, `INTEL_OPENVINO_DIR` (set by `setupvars.sh`);
 //! 4. the loader's search path (`LD_LIBRARY_PATH` and its like);
@@ -17,6 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::RuntimeError;
+use crate::message::{Message, Setting};
 
 /// Environment variable that names the library or its folder.
 const ENV_LIBRARY: &str = "OPENVINO_LIB";
@@ -58,7 +59,7 @@ pub(super) struct Candidates {
     /// Paths of existing files, best first.
     pub(super) paths: Vec<PathBuf>,
     /// The places that were searched, for messages.
-    pub(super) searched: Vec<String>,
+    pub(super) searched: Vec<Message>,
     /// Whether the user named the library, so that no other one will do.
     pub(super) explicit: bool,
 }
@@ -70,17 +71,17 @@ pub(super) struct Candidates {
 pub(super) fn find(named: Option<&Path>) -> Result<Candidates, RuntimeError> {
     let environment = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
     if let Some(path) = named {
-        return explicit("--openvino-lib", path);
+        return explicit(Setting::Library.into(), path);
     }
     if let Some(path) = environment(ENV_LIBRARY) {
-        return explicit(ENV_LIBRARY, Path::new(&path));
+        return explicit(ENV_LIBRARY.into(), Path::new(&path));
     }
     let current = env::current_dir().ok();
     let found = search(environment, current.as_deref());
     Ok(found)
 }
 
-fn explicit(origin: &str, path: &Path) -> Result<Candidates, RuntimeError> {
+fn explicit(origin: Message, path: &Path) -> Result<Candidates, RuntimeError> {
     let found = if path.is_dir() {
         in_installation(path)
     } else {
@@ -89,34 +90,30 @@ fn explicit(origin: &str, path: &Path) -> Result<Candidates, RuntimeError> {
         (named && path.is_file()).then(|| path.to_path_buf())
     };
     match found {
-        Some(path) => Ok(Candidates { paths: vec![path], searched: vec![origin.to_owned()], explicit: true }),
-        None => Err(RuntimeError::NotALibrary {
-            origin: origin.to_owned(),
-            path: path.to_path_buf(),
-            wanted: plain_name(),
-        }),
+        Some(path) => Ok(Candidates { paths: vec![path], searched: vec![origin], explicit: true }),
+        None => Err(RuntimeError::NotALibrary { origin, path: path.to_path_buf(), wanted: plain_name() }),
     }
 }
 
 fn search(environment: impl Fn(&str) -> Option<OsString>, current: Option<&Path>) -> Candidates {
-    let mut searched = vec!["--openvino-lib".to_owned(), format!("${ENV_LIBRARY}")];
+    let mut searched: Vec<Message> = vec![Setting::Library.into(), format!("${ENV_LIBRARY}").into()];
     let mut paths = Vec::new();
     for name in ENV_ROOTS {
-        searched.push(format!("${name}"));
+        searched.push(format!("${name}").into());
         paths.extend(environment(name).and_then(|root| in_installation(Path::new(&root))));
     }
-    searched.push(format!("${ENV_SEARCH_PATH}"));
+    searched.push(format!("${ENV_SEARCH_PATH}").into());
     if let Some(list) = environment(ENV_SEARCH_PATH) {
         paths.extend(env::split_paths(&list).filter_map(|folder| in_folder(&folder)));
     }
-    searched.push("system folders".to_owned());
+    searched.push("system folders".into());
     // Documented to panic where a system folder cannot be listed.
     paths.extend(std::panic::catch_unwind(openvino_sys::library::find).ok().flatten());
     for name in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
-        searched.push(format!("${name}"));
+        searched.push(format!("${name}").into());
         paths.extend(environment(name).and_then(|root| in_environment(Path::new(&root))));
     }
-    searched.push(".venv* in this folder and those above it".to_owned());
+    searched.push(".venv* in this folder and those above it".into());
     for folder in current.into_iter().flat_map(Path::ancestors) {
         paths.extend(virtual_environments(folder).iter().filter_map(|root| in_environment(root)));
     }
@@ -260,13 +257,13 @@ mod tests {
     #[test]
     fn a_named_place_without_the_library_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let error = explicit("--openvino-lib", folder.path()).unwrap_err().to_string();
-        assert!(error.contains("--openvino-lib") && error.contains(&plain_name()), "{error}");
+        let error = explicit(Setting::Library.into(), folder.path()).unwrap_err().to_string();
+        assert!(error.starts_with("`library`: ") && error.contains(&plain_name()), "{error}");
         let other = folder.path().join("libm.so.6");
         touch(&other);
-        explicit("--openvino-lib", &other).unwrap_err();
+        explicit(Setting::Library.into(), &other).unwrap_err();
         let library = folder.path().join("libs").join(versioned("2641"));
         touch(&library);
-        assert_eq!(explicit("x", folder.path()).unwrap().paths, [library]);
+        assert_eq!(explicit("x".into(), folder.path()).unwrap().paths, [library]);
     }
 }

@@ -9,8 +9,9 @@ use std::ops::Range;
 use ndarray::{Array3, Array4, Array5, ArrayD, Axis, Ix5, IxDyn, Slice, Zip, concatenate};
 
 use super::layout::parse_grid;
-use super::record::{Record, Targets};
+use super::record::Record;
 use crate::graph::{Graph, OutletId};
+use crate::ir::{Classes, key};
 use crate::runtime::Tensor;
 
 /// Most rows and columns that maps can have.
@@ -23,7 +24,7 @@ pub(super) struct Detector {
     /// Height and width of the maps.
     pub(super) size: (usize, usize),
     /// Classes that have a map.
-    pub(super) targets: Targets,
+    pub(super) targets: Classes,
     /// Values `[N,C,h,w]` whose means make the feature vector, where there is one.
     pub(super) features: Vec<OutletId>,
 }
@@ -92,15 +93,15 @@ impl Detector {
     ///
     /// # Errors
     /// A message where an entry is missing or makes no sense.
-    pub(super) fn read(record: &Record<'_>, graph: &Graph, targets: Targets) -> Result<Self, String> {
-        let size = record.required("saliency_size")?;
+    pub(super) fn read(record: &Record<'_>, graph: &Graph, targets: Classes) -> Result<Self, String> {
+        let size = record.required(key::SALIENCY_SIZE)?;
         let sound = |side: usize| (1..=MOST_PIXELS).contains(&side);
         let size = parse_grid(size)?.filter(|(height, width)| sound(*height) && sound(*width));
         let size =
             size.ok_or_else(|| format!("saliency_size has to be 1x1 to {MOST_PIXELS}x{MOST_PIXELS}"))?;
         let mut scales = Vec::new();
         for i in 1.. {
-            let (name, objectness) = (format!("scale_{i}"), format!("objectness_{i}"));
+            let (name, objectness) = (key::numbered(key::SCALE, i), key::numbered(key::OBJECTNESS, i));
             if scales.is_empty() || record.get(&name).is_some() {
                 let scores = Channels::read(record, graph, &name)?;
                 let objectness = record.get(&objectness).map(|_| Channels::read(record, graph, &objectness));
@@ -111,7 +112,7 @@ impl Detector {
         }
         let mut features = Vec::new();
         for i in 1.. {
-            let name = format!("features_{i}");
+            let name = key::numbered(key::FEATURES, i);
             if record.get(&name).is_none() {
                 break;
             }
@@ -209,7 +210,7 @@ impl Detector {
 
 impl Channels {
     fn read(record: &Record<'_>, graph: &Graph, name: &str) -> Result<Self, String> {
-        let layout = record.required(&format!("{name}_layout"))?;
+        let layout = record.required(&key::layout_of(name))?;
         let axis =
             |axis: &str| axis.split('*').map(|factor| Factor::parse(factor.trim())).collect::<Option<_>>();
         let axes: Option<Vec<Vec<Factor>>> = layout.split(',').map(axis).collect();
@@ -220,11 +221,11 @@ impl Channels {
         if [0, 2, 3, 4].iter().any(|place| count(*place) != 1) {
             return Err(format!("{name}_layout '{layout}' must name N, K, H and W once each"));
         }
-        let fields = record.required(&format!("{name}_fields"))?;
+        let fields = record.required(&key::fields_of(name))?;
         let wrong = || format!("{name}_fields '{fields}' is not of the form 0..24");
         let (start, end) = fields.split_once("..").ok_or_else(wrong)?;
         let range = start.parse().ok().zip(end.parse().ok()).map(|(start, end)| start..end);
-        let activation = match record.get(&format!("{name}_activation")) {
+        let activation = match record.get(&key::activation_of(name)) {
             None => None,
             Some("sigmoid") => Some(Activation::Sigmoid),
             Some("softmax") => Some(Activation::Softmax),
@@ -233,7 +234,7 @@ impl Channels {
         Ok(Self {
             outlet: record.outlet(graph, name)?,
             axes,
-            grid: parse_grid(record.required(&format!("{name}_grid"))?)?,
+            grid: parse_grid(record.required(&key::grid_of(name))?)?,
             fields: range.filter(|range| range.start < range.end).ok_or_else(wrong)?,
             activation,
         })
@@ -391,7 +392,7 @@ mod tests {
         let scale =
             Scale { scores: channels("N,A2*K2,H,W", 0..2), objectness: Some(channels("N,A2*K1,H,W", 0..1)) };
         let detector =
-            Detector { scales: vec![scale], size: (1, 1), targets: Targets::All, features: Vec::new() };
+            Detector { scales: vec![scale], size: (1, 1), targets: Classes::All, features: Vec::new() };
         let scores = tensor(&[1, 4, 1, 1], &[1.0, 2.0, 3.0, 1.0]);
         let objectness = tensor(&[1, 2, 1, 1], &[1.0, 0.5]);
         let (maps, best) = detector.maps(&mut [scores, objectness].into_iter()).unwrap();
@@ -404,7 +405,7 @@ mod tests {
     fn a_single_class_is_not_constant() {
         let scale = Scale { scores: channels("N,K1,H,W", 0..1), objectness: None };
         let detector =
-            Detector { scales: vec![scale], size: (1, 2), targets: Targets::All, features: Vec::new() };
+            Detector { scales: vec![scale], size: (1, 2), targets: Classes::All, features: Vec::new() };
         let (maps, _) = detector.maps(&mut std::iter::once(tensor(&[1, 1, 1, 2], &[0.0, 100.0]))).unwrap();
         assert_eq!(maps.iter().copied().collect::<Vec<_>>(), [0.5, 1.0]);
     }

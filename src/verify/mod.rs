@@ -34,10 +34,13 @@ pub use shapes::ShapeOverride;
 pub use structure::StructureFigures;
 
 use crate::Model;
+use crate::analysis::InputFacts;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::interrupt::Interrupt;
-use crate::ir::Document;
+use crate::ir::{Document, ModelInfo, key};
+use crate::message::{Message, Setting, message};
+use crate::preprocess::{Photo, Preprocessing};
 use crate::runtime::{Runtime, RuntimeError, RuntimeOptions, Session, Tensor};
 use record::{Definition, Record};
 use reference::Reference;
@@ -93,7 +96,7 @@ pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<
     let new = match Document::read(model) {
         Ok(document) => document,
         Err(e @ (Error::Xml { .. } | Error::Layer { .. })) => {
-            report.structure = Check::failed(e.to_string());
+            report.structure = Check::failed(e.message());
             report.sum_up();
             return Ok(report);
         }
@@ -101,16 +104,20 @@ pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<
     };
     let record = Record::read(&new)?;
     report.record = Some(describe(&record));
-    let inputs = shapes::settle(old.graph(), &options.shapes)?;
+    let definition = record.definition(old.graph());
+    let info = ModelInfo::read(old.document().rt_info());
+    let facts: Vec<_> = old.graph().parameters().map(|(id, _)| InputFacts::of(&old, id)).collect();
+    let inputs = shapes::settle(old.graph(), &facts, &info, &options.shapes)?;
     report.structure = structure::check((old.document(), old.weights().path()), (&new, &weights))?;
-    let samples = samples(&old, &inputs, options)?;
+    let (samples, preprocessing) = samples(&old, &inputs, &info, options)?;
     report.cost = options.bench.then(|| Check::not_checked("the models were not run"));
     match Runtime::load(&options.runtime) {
         Ok(mut runtime) => {
             runtime.heed(&options.interrupt);
-            report.inputs = inputs.iter().map(|input| describe_input(input, options)).collect();
+            let inputs = inputs.iter().zip(preprocessing);
+            report.inputs = inputs.map(|(input, how)| describe_input(input, how)).collect();
             report.samples = samples.len();
-            let pair = Pair { old: &old, new: &new, new_weights: &weights, record: &record };
+            let pair = Pair { old: &old, new: &new, new_weights: &weights, definition: &definition };
             pair.run(runtime, &samples, options, &mut report)?;
         }
         Err(e) => not_run(&mut report, &e),
@@ -144,22 +151,26 @@ fn blank(original: &Path, model: &Path) -> Report {
 fn describe(record: &Record<'_>) -> RecordReport {
     let entry = |name: &str| record.get(name).map(str::to_owned);
     RecordReport {
-        version: entry("version"),
+        version: entry(key::VERSION),
         method: record.method().to_owned(),
-        target: entry("target"),
-        layout: entry("layout"),
-        grid: entry("grid"),
-        targets: entry("targets"),
-        scales: (1..).map(|i| entry(&format!("scale_{i}"))).take_while(Option::is_some).flatten().collect(),
-        size: entry("saliency_size"),
+        target: entry(key::TARGET),
+        layout: entry(key::LAYOUT),
+        grid: entry(key::GRID),
+        targets: entry(key::TARGETS),
+        scales: (1..)
+            .map(|i| entry(&key::numbered(key::SCALE, i)))
+            .take_while(Option::is_some)
+            .flatten()
+            .collect(),
+        size: entry(key::SALIENCY_SIZE),
     }
 }
 
-fn describe_input(input: &Input, options: &VerifyOptions) -> InputReport {
-    let content = match (&options.image, input.image) {
-        (Some(_), Some(_)) => "image",
+fn describe_input(input: &Input, preprocessing: Option<Preprocessing>) -> InputReport {
+    let content = match (&preprocessing, input.image) {
+        (Some(_), _) => "image",
         (None, Some(_)) => "random image",
-        (_, None) => "random",
+        (None, None) => "random",
     };
     InputReport {
         name: input.name.clone(),
@@ -167,35 +178,41 @@ fn describe_input(input: &Input, options: &VerifyOptions) -> InputReport {
         declared: input.declared.clone(),
         shape: input.shape.clone(),
         content,
+        preprocessing,
     }
 }
 
 fn not_run(report: &mut Report, error: &RuntimeError) {
-    let reason = error.to_string();
-    report.outputs = Check::not_checked(reason);
+    report.outputs = Check::not_checked(error.message());
     // Said once is enough.
     report.saliency = Check::not_checked("there is no runtime");
     report.cost = report.cost.take().map(|_| Check::not_checked("there is no runtime"));
 }
 
-fn samples(old: &Model, inputs: &[Input], options: &VerifyOptions) -> Result<Vec<Vec<Tensor>>> {
+/// Sets of tensors for all inputs, and what was done to the image for each input that takes it.
+type Fed = (Vec<Vec<Tensor>>, Vec<Option<Preprocessing>>);
+
+/// What the models are run on.
+fn samples(old: &Model, inputs: &[Input], info: &ModelInfo, options: &VerifyOptions) -> Result<Fed> {
     let mut random = Samples::new(options.seed);
     let Some(image) = &options.image else {
         let one = |_| match options.interrupt.is_set() {
             true => Err(Error::Interrupted),
             false => inputs.iter().map(|input| random.next(input)).collect(),
         };
-        return (0..options.samples.max(1)).map(one).collect();
+        let sets: Result<_> = (0..options.samples.max(1)).map(one).collect();
+        return Ok((sets?, vec![None; inputs.len()]));
     };
     if inputs.iter().all(|input| input.image.is_none()) {
         return Err(Error::usage(format!("no input of {} takes an image", old.document().path().display())));
     }
-    let info = old.document().rt_info().child("model_info");
+    let photo = Photo::read(image)?;
     let fill = |input: &Input| match input.image {
-        Some(_) => samples::from_file(input, image, info),
-        None => random.next(input),
+        Some(_) => samples::from_photo(input, &photo, info).map(|(tensor, how)| (tensor, Some(how))),
+        None => Ok((random.next(input)?, None)),
     };
-    Ok(vec![inputs.iter().map(fill).collect::<Result<_>>()?])
+    let (set, how) = inputs.iter().map(fill).collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    Ok((vec![set], how))
 }
 
 /// Both models, ready to be run.
@@ -203,7 +220,8 @@ struct Pair<'a> {
     old: &'a Model,
     new: &'a Document,
     new_weights: &'a Path,
-    record: &'a Record<'a>,
+    /// What the record says, or why it says nothing.
+    definition: &'a Result<Definition, String>,
 }
 
 impl Pair<'_> {
@@ -229,7 +247,8 @@ impl Pair<'_> {
         let (mut original, expected) = match run(runtime.compile(old, self.old.weights().path())) {
             Ok(found) => found,
             Err(e) => {
-                report.outputs = Check::not_checked(format!("the original does not run: {e}"));
+                report.outputs =
+                    Check::not_checked(message!["the original does not run: "].with(e.message()));
                 return Ok(());
             }
         };
@@ -237,7 +256,7 @@ impl Pair<'_> {
         let (mut model, found) = match run(runtime.compile(self.new.path(), self.new_weights)) {
             Ok(found) => found,
             Err(e) => {
-                report.outputs = Check::failed(e.to_string());
+                report.outputs = Check::failed(e.message());
                 return Ok(());
             }
         };
@@ -250,8 +269,8 @@ impl Pair<'_> {
             && let Some(inputs) = samples.first()
         {
             report.cost = Some(match cost::measure(&mut original, &mut model, inputs) {
-                Ok(figures) => Check::judged(Vec::new(), figures),
-                Err(e) => Check::not_checked(e.to_string()),
+                Ok(figures) => Check::judged(Vec::<Message>::new(), figures),
+                Err(e) => Check::not_checked(e.message()),
             });
         }
         // Two copies of large weights are enough at a time.
@@ -266,10 +285,10 @@ impl Pair<'_> {
         found: &[Vec<Tensor>],
         report: &mut Report,
     ) -> Result<()> {
-        let definition = match self.record.definition(self.old.graph()) {
+        let definition = match self.definition {
             Ok(definition) => definition,
             Err(reason) => {
-                report.saliency = Check::not_checked(reason);
+                report.saliency = Check::not_checked(reason.clone());
                 return Ok(());
             }
         };
@@ -285,10 +304,10 @@ impl Pair<'_> {
             return Ok(());
         };
         let vector = definition.feature_vector.as_deref().map(|name| place(name).ok_or(name));
-        match self.compare(runtime, &definition, samples, found, output, vector) {
+        match self.compare(runtime, definition, samples, found, output, vector) {
             Ok((maps, features)) => (report.saliency, report.feature_vector) = (maps, features),
             Err(e @ (Error::Usage(_) | Error::Runtime(_))) => {
-                report.saliency = Check::not_checked(e.to_string());
+                report.saliency = Check::not_checked(e.message());
             }
             Err(e) => return Err(e),
         }
@@ -323,11 +342,12 @@ impl Pair<'_> {
         let mut maps = Check::judged(map_problems, maps);
         if says_nothing {
             maps.outcome = Outcome::NotChecked;
-            maps.problems.push(
-                "every map is flat to within rounding, or undefined, so that nothing was compared; \
-                 try another --seed, or an --image"
-                    .to_owned(),
-            );
+            maps.problems.push(message![
+                "every map is flat to within rounding, or undefined, so that nothing was compared; try another ",
+                Setting::Seed,
+                ", or an ",
+                Setting::Image
+            ]);
         }
         let features = vector.map(|_| Check::judged(feature_problems, features));
         Ok((maps, features))

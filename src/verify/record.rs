@@ -4,7 +4,7 @@ use super::detector::Detector;
 use super::layout::{Layout, parse_grid};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, OutletId};
-use crate::ir::{Document, ElementType, RtInfo, marker};
+use crate::ir::{Classes, Document, ElementType, RtInfo, SECTION, key, section};
 
 /// The section `xai`, as text.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ pub(super) enum Method {
         /// The class scores before Softmax or Sigmoid.
         logits: OutletId,
         /// Classes that have a map.
-        targets: Targets,
+        targets: Classes,
         /// What is kept.
         masking: Masking,
     },
@@ -114,32 +114,21 @@ impl Kernel {
     }
 }
 
-/// Classes that have a map.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Targets {
-    /// Every one.
-    All,
-    /// The best of each image, best first.
-    Top(usize),
-    /// These.
-    Classes(Vec<usize>),
-}
-
 impl<'a> Record<'a> {
     /// The record of a model.
     ///
     /// # Errors
     /// [`Error::Usage`] where there is none.
     pub(super) fn read(document: &'a Document) -> Result<Self> {
-        match document.rt_info().child(marker::SECTION) {
-            Some(section) if section.child("method").is_some() => {
+        match section(document.rt_info()) {
+            Some(section) if section.child(key::METHOD).is_some() => {
                 Ok(Self { section, version: document.version() })
             }
             _ => Err(Error::usage(format!(
                 "{}: its rt_info has no section '{}' with a 'method', which is where xai-insert records what \
                  it added. Give the original first and the model with the saliency branch second",
                 document.path().display(),
-                marker::SECTION
+                SECTION
             ))),
         }
     }
@@ -151,7 +140,7 @@ impl<'a> Record<'a> {
 
     /// Name of the method.
     pub(super) fn method(&self) -> &'a str {
-        self.get("method").unwrap_or("")
+        self.get(key::METHOD).unwrap_or("")
     }
 
     /// What is to be checked; layers are those of the original's `graph`.
@@ -166,19 +155,19 @@ impl<'a> Record<'a> {
                     _ => self.masking(graph)?,
                 },
                 features: self.features(graph)?,
-                logits: self.outlet(graph, "logits")?,
+                logits: self.outlet(graph, key::LOGITS)?,
                 targets: self.targets()?,
             },
             "activationmap" => Method::ActivationMap { features: self.features(graph)? },
             "classprobabilitymap" => Method::ClassMaps(Detector::read(self, graph, self.targets()?)?),
             other => return Err(format!("the definition of the method '{other}' is not known here")),
         };
-        let element = self.required("saliency_type")?;
+        let element = self.required(key::SALIENCY_TYPE)?;
         let element = match ElementType::from_attribute(element) {
             Some(element @ (ElementType::U8 | ElementType::F32 | ElementType::F16)) => element,
             _ => return Err(format!("saliency_type '{element}' is none of u8, f32 and f16")),
         };
-        let scaling = self.flag("scaling")?;
+        let scaling = self.flag(key::SCALING)?;
         if element == ElementType::U8 && !scaling {
             return Err("maps that are not scaled to 0..255 cannot be u8".to_owned());
         }
@@ -187,16 +176,16 @@ impl<'a> Record<'a> {
             scaling,
             element,
             delivered: if self.version == 10 { ElementType::F32 } else { element },
-            output: self.required("output")?.to_owned(),
-            feature_vector: self.get("feature_vector").map(str::to_owned),
+            output: self.required(key::OUTPUT)?.to_owned(),
+            feature_vector: self.get(key::FEATURE_VECTOR).map(str::to_owned),
         })
     }
 
     fn features(&self, graph: &Graph) -> Result<Features, String> {
         Ok(Features {
-            target: self.outlet(graph, "target")?,
-            layout: Layout::parse(self.required("layout")?)?,
-            grid: parse_grid(self.required("grid")?)?,
+            target: self.outlet(graph, key::TARGET)?,
+            layout: Layout::parse(self.required(key::LAYOUT)?)?,
+            grid: parse_grid(self.required(key::GRID)?)?,
         })
     }
 
@@ -215,27 +204,27 @@ impl<'a> Record<'a> {
 
     /// `mask`, `class_token`, and the values `masked_1`, `masked_2`, … with their layouts.
     fn masking(&self, graph: &Graph) -> Result<Masking, String> {
-        let kernel = match self.required("mask")? {
+        let kernel = match self.required(key::MASK)? {
             "single" => Kernel::Single,
             "gaussian" => Kernel::Gaussian,
             other => return Err(format!("mask '{other}' is neither single nor gaussian")),
         };
         let mut also = Vec::new();
         for i in 1.. {
-            let name = format!("masked_{i}");
+            let name = key::numbered(key::MASKED, i);
             if self.get(&name).is_none() {
                 break;
             }
-            let layout = Layout::parse(self.required(&format!("{name}_layout"))?)?;
+            let layout = Layout::parse(self.required(&key::layout_of(&name))?)?;
             also.push((self.outlet(graph, &name)?, layout));
         }
-        Ok(Masking { kernel, prefix: self.flag("class_token")?, also })
+        Ok(Masking { kernel, prefix: self.flag(key::CLASS_TOKEN)?, also })
     }
 
     /// `<name>` is a layer of the original, `<name>_slot` one of its outputs counted from 0.
     pub(super) fn outlet(&self, graph: &Graph, name: &str) -> Result<OutletId, String> {
         let layer = self.required(name)?;
-        let slot_name = format!("{name}_slot");
+        let slot_name = key::slot_of(name);
         let slot = match self.get(&slot_name) {
             None => 0,
             Some(text) => text.parse().map_err(|_| format!("{slot_name} '{text}' is no output slot"))?,
@@ -253,17 +242,9 @@ impl<'a> Record<'a> {
         Ok(OutletId::new(id, slot))
     }
 
-    fn targets(&self) -> Result<Targets, String> {
-        let text = self.required("targets")?;
-        let fail = || format!("targets '{text}' is none of all, top<count> and a list of classes");
-        if text == "all" {
-            return Ok(Targets::All);
-        }
-        if let Some(count) = text.strip_prefix("top") {
-            return count.parse().map(Targets::Top).map_err(|_| fail());
-        }
-        let classes: Result<Vec<usize>, _> = text.split(',').map(|class| class.trim().parse()).collect();
-        classes.map(Targets::Classes).map_err(|_| fail())
+    fn targets(&self) -> Result<Classes, String> {
+        let text = self.required(key::TARGETS)?;
+        text.parse().map_err(|_| format!("targets '{text}' is none of all, top<count> and a list of classes"))
     }
 }
 
@@ -314,11 +295,11 @@ mod tests {
     fn a_whole_record_is_understood() {
         let found = definition("", None).unwrap();
         let Method::Masked { targets, features, .. } = found.method else { panic!() };
-        assert_eq!(targets, Targets::Top(5));
+        assert_eq!(targets, Classes::Top(5));
         assert_eq!(features.grid, Some((3, 4)));
         let found = definition("targets", Some("3, 1")).unwrap();
         let Method::Masked { targets, .. } = found.method else { panic!() };
-        assert_eq!(targets, Targets::Classes(vec![3, 1]));
+        assert_eq!(targets, Classes::Listed(vec![3, 1]));
     }
 
     #[test]

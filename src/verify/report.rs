@@ -9,6 +9,8 @@ use super::compare::MapFigures;
 use super::cost::CostFigures;
 use super::outputs::OutputFigures;
 use super::structure::StructureFigures;
+use crate::message::{Message, Words};
+use crate::preprocess::Preprocessing;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -38,7 +40,7 @@ pub struct Check<T> {
     /// How it ended.
     pub outcome: Outcome,
     /// What is wrong, or why the check could not be done.
-    pub problems: Vec<String>,
+    pub problems: Vec<Message>,
     /// What was measured, as far as it came to that.
     #[serde(flatten)]
     pub figures: Option<T>,
@@ -46,24 +48,32 @@ pub struct Check<T> {
 
 impl<T> Check<T> {
     /// A check that was done: failed where there are problems.
-    pub(super) fn judged(problems: Vec<String>, figures: T) -> Self {
+    pub(super) fn judged(problems: Vec<impl Into<Message>>, figures: T) -> Self {
         let outcome = if problems.is_empty() { Outcome::Passed } else { Outcome::Failed };
+        let problems = problems.into_iter().map(Into::into).collect();
         Self { outcome, problems, figures: Some(figures) }
     }
 
     /// A check that failed before there was anything to measure.
-    pub(super) fn failed(problem: impl Into<String>) -> Self {
+    pub(super) fn failed(problem: impl Into<Message>) -> Self {
         Self { outcome: Outcome::Failed, problems: vec![problem.into()], figures: None }
     }
 
     /// A check that could not be done.
-    pub(super) fn not_checked(reason: impl Into<String>) -> Self {
+    pub(super) fn not_checked(reason: impl Into<Message>) -> Self {
         Self { outcome: Outcome::NotChecked, problems: vec![reason.into()], figures: None }
+    }
+
+    fn in_words(mut self, words: Words) -> Self {
+        for problem in &mut self.problems {
+            *problem = problem.in_words(words);
+        }
+        self
     }
 }
 
 /// An input as it was fed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct InputReport {
     /// Layer name.
     pub name: String,
@@ -75,6 +85,8 @@ pub struct InputReport {
     pub shape: Vec<usize>,
     /// What was fed: `image` (the file), `random image` or `random`.
     pub content: &'static str,
+    /// What was done to the file.
+    pub preprocessing: Option<Preprocessing>,
 }
 
 /// The runtime that was used.
@@ -83,7 +95,7 @@ pub struct RuntimeReport {
     /// Its build number.
     pub version: String,
     /// The library that was loaded.
-    #[serde(serialize_with = "crate::report::lossy")]
+    #[serde(serialize_with = "crate::place::lossy")]
     pub library: PathBuf,
     /// The device.
     pub device: String,
@@ -127,10 +139,10 @@ pub struct FeatureFigures {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// Path of the original.
-    #[serde(serialize_with = "crate::report::lossy")]
+    #[serde(serialize_with = "crate::place::lossy")]
     pub original: PathBuf,
     /// Path of the model with the branch.
-    #[serde(serialize_with = "crate::report::lossy")]
+    #[serde(serialize_with = "crate::place::lossy")]
     pub model: PathBuf,
     /// Outcome of all checks together.
     pub outcome: Outcome,
@@ -157,6 +169,19 @@ pub struct Report {
 }
 
 impl Report {
+    /// The report with settings called by somebody's names.
+    #[must_use]
+    pub fn in_words(self, words: Words) -> Self {
+        Self {
+            structure: self.structure.in_words(words),
+            outputs: self.outputs.in_words(words),
+            saliency: self.saliency.in_words(words),
+            feature_vector: self.feature_vector.map(|check| check.in_words(words)),
+            cost: self.cost.map(|check| check.in_words(words)),
+            ..self
+        }
+    }
+
     /// Sums up: failed where anything failed, else not checked where anything could not be.
     pub(super) fn sum_up(&mut self) {
         let outcomes = [
@@ -210,6 +235,9 @@ impl fmt::Display for Report {
                 write!(f, " chosen for [{}]", input.declared)?;
             }
             writeln!(f, ", {}", input.content)?;
+            if let Some(preprocessing) = &input.preprocessing {
+                writeln!(f, "preprocess  {preprocessing}")?;
+            }
         }
         line(f, "structure", &self.structure)?;
         line(f, "outputs", &self.outputs)?;

@@ -1,11 +1,12 @@
 //! Check 3: the maps are those of the definition.
 
 use super::compare::{self, Encoding, MapDifference, MapFigures, larger, magnitude, root_mean_square};
-use super::record::{Definition, Method, Targets};
+use super::record::{Definition, Method};
 use super::reference::Expected;
 use super::report::FeatureFigures;
 use super::structure::SHOWN;
 use crate::error::Result;
+use crate::ir::Classes;
 use crate::runtime::Tensor;
 
 /// Error allowed in a feature vector, as a share of its largest magnitude.
@@ -108,14 +109,14 @@ fn rows(definition: &Definition, expected: &Expected) -> Result<Vec<Vec<Vec<usiz
         return Err(format!("{} logits for a batch of {batch}", expected.logits.len()));
     }
     Ok(match targets {
-        Targets::All => vec![(0..classes).map(|class| vec![class]).collect(); batch],
-        Targets::Classes(list) => {
+        Classes::All => vec![(0..classes).map(|class| vec![class]).collect(); batch],
+        Classes::Listed(list) => {
             if let Some(class) = list.iter().find(|class| **class >= classes) {
                 return Err(format!("class {class} is recorded, but there are {classes}"));
             }
             vec![list.iter().map(|class| vec![*class]).collect(); batch]
         }
-        Targets::Top(count) => {
+        Classes::Top(count) => {
             expected.logits.chunks(classes.max(1)).map(|scores| compare::ranking(scores, *count)).collect()
         }
     })
@@ -163,7 +164,7 @@ mod tests {
     use crate::verify::record::{Features, Kernel, Masking};
     use crate::verify::reference::Pooled;
 
-    fn definition(targets: Option<Targets>, element: ElementType) -> Definition {
+    fn definition(targets: Option<Classes>, element: ElementType) -> Definition {
         let outlet = OutletId::new(NodeId(0), 0);
         let features = Features { target: outlet, layout: Layout::parse("N,C,H,W").unwrap(), grid: None };
         Definition {
@@ -211,7 +212,7 @@ mod tests {
     #[test]
     fn every_class_has_its_map() {
         let expected = expected(3, &LOGITS, &MAPS);
-        let all = definition(Some(Targets::All), ElementType::F32);
+        let all = definition(Some(Classes::All), ElementType::F32);
         let (figures, problems) = run(&all, &expected, &[1, 3, 1, 2], &[0.0, 1.0, 5.0, 3.0, -1.0, 2.0]);
         assert_eq!((figures.maps, figures.differing, problems.len()), (3, 0, 0));
         let (figures, problems) = run(&all, &expected, &[1, 3, 1, 2], &[0.0, 1.0, 5.0, 3.1, -1.0, 2.0]);
@@ -221,7 +222,7 @@ mod tests {
 
     #[test]
     fn logits_whose_terms_cancel_are_rounded_like_others() {
-        let all = definition(Some(Targets::All), ElementType::U8);
+        let all = definition(Some(Classes::All), ElementType::U8);
         // The second map is off by 5 units in the last place of the logits beside it: 1.5 steps of its own range.
         let maps = [3.0, 5.0, 0.0, 1e-4, 4.0, 1.0];
         let found = [0.0, 255.0, 2.0, 255.0, 255.0, 0.0];
@@ -234,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_best_classes_come_first() {
-        let top = definition(Some(Targets::Top(2)), ElementType::U8);
+        let top = definition(Some(Classes::Top(2)), ElementType::U8);
         let rows = [255.0, 0.0, 0.0, 255.0];
         assert_eq!(run(&top, &expected(3, &LOGITS, &MAPS), &[1, 2, 1, 2], &rows).1.len(), 0);
         let swapped = [0.0, 255.0, 255.0, 0.0];
@@ -248,7 +249,7 @@ mod tests {
     #[test]
     fn listed_classes_are_taken_as_listed() {
         let listed =
-            |classes: &[usize]| definition(Some(Targets::Classes(classes.to_vec())), ElementType::F32);
+            |classes: &[usize]| definition(Some(Classes::Listed(classes.to_vec())), ElementType::F32);
         let expected = expected(3, &LOGITS, &MAPS);
         assert!(run(&listed(&[2, 0]), &expected, &[1, 2, 1, 2], &[-1.0, 2.0, 0.0, 1.0]).1.is_empty());
         let (_, problems) = run(&listed(&[3]), &expected, &[1, 1, 1, 2], &[0.0, 1.0]);

@@ -1,12 +1,9 @@
 //! What the models are run on: pseudo-random images, or one from a file.
 
-use std::path::Path;
-
-use image::imageops::FilterType;
-
 use super::shapes::{ImageAxes, Input};
 use crate::error::{Error, Result};
-use crate::ir::{ElementType, RtInfo};
+use crate::ir::{ElementType, ModelInfo};
+use crate::preprocess::{ImageInput, Photo, PreprocessOptions, Preprocessing};
 use crate::runtime::Tensor;
 
 /// Side of the coarse grid whose values a random image passes through. White noise averages out in
@@ -27,8 +24,8 @@ impl Samples {
 
     /// The next tensor for an input.
     ///
-    /// Images: smooth shapes with noise on top, about standard normal per channel, or 0..255 for
-    /// integers. Other floats: standard normal. Other integers: 0 to 4. Booleans: either.
+    /// Images: smooth shapes with noise on top, about standard normal per channel, or pixels for integers
+    /// and where the graph normalises. Other floats: standard normal. Other integers: 0 to 4. Booleans: either.
     ///
     /// # Errors
     /// [`Error::Runtime`] where the element type is packed or no number.
@@ -37,10 +34,14 @@ impl Samples {
         let values = match input.image {
             Some(axes) => {
                 let values = self.image(axes, &input.shape);
-                if input.element.is_float() {
-                    values
-                } else {
-                    values.into_iter().map(|value| (127.5 + 64.0 * value).clamp(0.0, 255.0)).collect()
+                let bytes = (!input.element.is_float()).then_some((0.0, 255.0));
+                match bytes.or(input.facts.pixels) {
+                    None => values,
+                    Some((black, white)) => {
+                        let pixel = |value: f32| (127.5 + 64.0 * value).clamp(0.0, 255.0);
+                        let range = |value: f32| black + pixel(value) / 255.0 * (white - black);
+                        values.into_iter().map(range).collect()
+                    }
                 }
             }
             None if input.element.is_float() => (0..count).map(|_| self.normal()).collect(),
@@ -98,88 +99,39 @@ fn bilinear(coarse: &[f32], (row, down): (usize, f32), (column, right): (usize, 
     above * (1.0 - down) + below * down
 }
 
-/// Reads an image file for an input: resized, and normalised as the model's `model_info` says.
-///
-/// Without `mean_values` and `scale_values` there, float inputs get the usual ImageNet
-/// normalisation and integer inputs the pixels as they are. A batch holds the image repeatedly.
+/// A photo for an input, prepared as an explanation would prepare it: as the graph, `model_info` and extents say.
+/// A batch holds the photo repeatedly.
 ///
 /// # Errors
-/// [`Error::Usage`] where the file is no image or the input takes none.
-pub(super) fn from_file(input: &Input, path: &Path, info: Option<&RtInfo>) -> Result<Tensor> {
+/// [`Error::Usage`] where the input takes no image, or `info` makes no sense.
+pub(super) fn from_photo(input: &Input, photo: &Photo, info: &ModelInfo) -> Result<(Tensor, Preprocessing)> {
     let Some(axes) = input.image else {
         return Err(Error::usage(format!("input '{}' {:?} takes no image", input.name, input.shape)));
     };
-    let reader = image::ImageReader::open(path).map_err(|e| Error::io("read", path, e))?;
-    let reader = reader.with_guessed_format().map_err(|e| Error::io("read", path, e))?;
-    let picture =
-        reader.decode().map_err(|e| Error::usage(format!("{} is no image: {e}", path.display())))?;
     let (batch, channels, height, width) = axes.split(&input.shape);
-    let side = |dim: usize| {
-        u32::try_from(dim).map_err(|_| Error::usage(format!("no image is {dim} pixels wide or high")))
+    let image = ImageInput {
+        element: input.element,
+        batch,
+        channels,
+        height,
+        width,
+        channels_last: axes.channels_last,
+        layout_source: axes.source,
     };
-    let resized = picture.resize_exact(side(width)?, side(height)?, FilterType::Triangle);
-    let mut pixels = match channels {
-        1 => resized.to_luma8().into_raw(),
-        4 => resized.to_rgba8().into_raw(),
-        _ => resized.to_rgb8().into_raw(),
-    };
-    if channels == 3 && flag(info, "reverse_input_channels") {
-        pixels.chunks_exact_mut(3).for_each(|pixel| pixel.swap(0, 2));
-    }
-    let norm = Normalisation::new(input.element, channels, info);
-    let mut values = Vec::with_capacity(pixels.len() * batch);
-    for _ in 0..batch {
-        if axes.channels_last {
-            values.extend(pixels.iter().enumerate().map(|(i, pixel)| norm.apply(*pixel, i % channels)));
-        } else {
-            for channel in 0..channels {
-                let plane = pixels.iter().skip(channel).step_by(channels);
-                values.extend(plane.map(|pixel| norm.apply(*pixel, channel)));
-            }
-        }
-    }
-    Ok(Tensor::from_values(input.element, input.shape.clone(), &values)?)
-}
-
-/// `(pixel - mean) / scale` for each channel, pixels being 0..255.
-struct Normalisation {
-    mean: Vec<f32>,
-    scale: Vec<f32>,
-}
-
-impl Normalisation {
-    fn new(element: ElementType, channels: usize, info: Option<&RtInfo>) -> Self {
-        let list = |name: &str| -> Option<Vec<f32>> {
-            let text = info?.get(&[name])?;
-            let words = text.split([' ', ',']).filter(|word| !word.is_empty());
-            words.map(|word| word.parse().ok()).collect::<Option<Vec<f32>>>().filter(|list| !list.is_empty())
-        };
-        let (mean, scale) = (list("mean_values"), list("scale_values"));
-        let raw = !element.is_float() || flag(info, "embedded_processing");
-        match (mean, scale, channels) {
-            (mean @ Some(_), scale, _) | (mean, scale @ Some(_), _) => {
-                Self { mean: mean.unwrap_or_else(|| vec![0.0]), scale: scale.unwrap_or_else(|| vec![1.0]) }
-            }
-            _ if raw => Self { mean: vec![0.0], scale: vec![1.0] },
-            (_, _, 3) => Self { mean: vec![123.675, 116.28, 103.53], scale: vec![58.395, 57.12, 57.375] },
-            _ => Self { mean: vec![127.5], scale: vec![64.0] },
-        }
-    }
-
-    fn apply(&self, pixel: u8, channel: usize) -> f32 {
-        let of = |list: &[f32]| list.get(channel).or(list.last()).copied().unwrap_or(0.0);
-        (f32::from(pixel) - of(&self.mean)) / of(&self.scale)
-    }
-}
-
-fn flag(info: Option<&RtInfo>, name: &str) -> bool {
-    let text = info.and_then(|info| info.get(&[name])).unwrap_or("");
-    ["true", "yes", "1"].iter().any(|word| text.eq_ignore_ascii_case(word))
+    let how = Preprocessing::settle(&PreprocessOptions::default(), &input.facts, info, &image)?;
+    let (pixels, _) = how.fit(&photo.pixels, &image)?;
+    let values = how.normalise(&pixels, &image).repeat(batch);
+    Ok((Tensor::from_values(input.element, input.shape.clone(), &values)?, how.without_advice()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::analysis::InputFacts;
+    use crate::ir::Resize;
+    use crate::preprocess::Origin;
 
     fn input(element: ElementType, shape: &[usize], image: Option<bool>) -> Input {
         Input {
@@ -187,7 +139,8 @@ mod tests {
             element,
             declared: String::new(),
             shape: shape.to_vec(),
-            image: image.map(|channels_last| ImageAxes { channels_last }),
+            image: image.map(|channels_last| ImageAxes { channels_last, source: Origin::Shape }),
+            facts: InputFacts::default(),
         }
     }
 
@@ -214,44 +167,65 @@ mod tests {
         samples.next(&input(ElementType::String, &[1], None)).unwrap_err();
     }
 
-    fn info(entries: &[(&str, &str)]) -> RtInfo {
-        let child = |(name, value): &(&str, &str)| RtInfo {
-            name: (*name).to_owned(),
-            value: Some((*value).to_owned()),
-            children: Vec::new(),
-        };
-        RtInfo { children: entries.iter().map(child).collect(), ..RtInfo::default() }
+    fn photo(folder: &Path, width: u32, height: u32) -> Photo {
+        let path = folder.join("a.png");
+        image::RgbImage::from_pixel(width, height, image::Rgb([10, 20, 30])).save(&path).unwrap();
+        Photo::read(&path).unwrap()
     }
 
     #[test]
-    fn a_file_is_laid_out_and_normalised() {
+    fn a_photo_is_laid_out_and_normalised() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.png");
-        image::RgbImage::from_pixel(8, 8, image::Rgb([10, 20, 30])).save(&path).unwrap();
-        let read = |element, shape: &[usize], last, info: Option<&RtInfo>| {
-            from_file(&input(element, shape, Some(last)), &path, info).unwrap().values().unwrap()
+        let photo = photo(folder.path(), 8, 8);
+        let read = |element, shape: &[usize], last, info: &ModelInfo| {
+            from_photo(&input(element, shape, Some(last)), &photo, info).unwrap().0.values().unwrap()
         };
-        assert_eq!(read(ElementType::U8, &[1, 1, 2, 3], true, None), [10.0, 20.0, 30.0, 10.0, 20.0, 30.0]);
-        assert_eq!(read(ElementType::U8, &[1, 3, 1, 2], false, None), [10.0, 10.0, 20.0, 20.0, 30.0, 30.0]);
-        let info = info(&[
-            ("mean_values", "10 10 10"),
-            ("scale_values", "2, 2, 2"),
-            ("reverse_input_channels", "YES"),
-        ]);
-        assert_eq!(read(ElementType::F32, &[1, 1, 1, 3], true, Some(&info)), [10.0, 5.0, 0.0]);
-        let usual = read(ElementType::F32, &[2, 3, 1, 1], false, None);
+        let nothing = ModelInfo::default();
+        let bytes = ElementType::U8;
+        assert_eq!(read(bytes, &[1, 1, 2, 3], true, &nothing), [10.0, 20.0, 30.0, 10.0, 20.0, 30.0]);
+        assert_eq!(read(bytes, &[1, 3, 1, 2], false, &nothing), [10.0, 10.0, 20.0, 20.0, 30.0, 30.0]);
+        let info = ModelInfo {
+            mean_values: Some(Ok(vec![10.0; 3])),
+            scale_values: Some(Ok(vec![2.0; 3])),
+            reverse_input_channels: Some(true),
+            ..ModelInfo::default()
+        };
+        assert_eq!(read(ElementType::F32, &[1, 1, 1, 3], true, &info), [10.0, 5.0, 0.0]);
+        // What model_info says of mean and scale is in the graph, or bytes could not hold it.
+        assert_eq!(read(bytes, &[1, 1, 1, 3], true, &info), [30.0, 20.0, 10.0]);
+        let inside = ModelInfo { embedded_processing: true, ..info };
+        assert_eq!(read(ElementType::F32, &[1, 1, 1, 3], true, &inside), [10.0, 20.0, 30.0]);
+        let usual = read(ElementType::F32, &[2, 3, 1, 1], false, &nothing);
         assert!((usual[0] - (10.0 - 123.675) / 58.395).abs() < 1e-5);
         assert_eq!(usual[..3], usual[3..]);
     }
 
     #[test]
-    fn what_is_no_image_is_refused() {
+    fn a_photo_is_fitted_as_model_info_says() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.png");
-        std::fs::write(&path, b"text").unwrap();
-        let image = input(ElementType::U8, &[1, 1, 1, 3], Some(true));
-        assert!(matches!(from_file(&image, &path, None), Err(Error::Usage(_))));
+        let photo = photo(folder.path(), 8, 4);
+        let resize_type = Some(Ok(Resize::FitToWindow));
+        let info = ModelInfo { resize_type, pad_value: Some(7), ..ModelInfo::default() };
+        let image = input(ElementType::U8, &[1, 1, 4, 4], Some(false));
+        let values = from_photo(&image, &photo, &info).unwrap().0.values().unwrap();
+        assert!(values[..8].iter().all(|value| *value > 7.0), "{values:?}");
+        assert_eq!(values[8..], [7.0; 8]);
+    }
+
+    #[test]
+    fn where_the_graph_normalises_samples_are_pixels() {
+        let mut image = input(ElementType::F32, &[1, 3, 32, 32], Some(false));
+        image.facts.pixels = Some((0.0, 1.0));
+        let values = Samples::new(0).next(&image).unwrap().values().unwrap();
+        assert!(values.iter().all(|value| (0.0..=1.0).contains(value)));
+        assert!(values.iter().any(|value| *value > 0.7));
+    }
+
+    #[test]
+    fn what_takes_no_image_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let photo = photo(folder.path(), 8, 8);
         let vector = input(ElementType::F32, &[1, 3], None);
-        assert!(matches!(from_file(&vector, &path, None), Err(Error::Usage(_))));
+        assert!(matches!(from_photo(&vector, &photo, &ModelInfo::default()), Err(Error::Usage(_))));
     }
 }

@@ -1,8 +1,11 @@
 //! Concrete shapes for inputs that are dynamic.
 
+use crate::analysis::InputFacts;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node};
-use crate::ir::{Dim, ElementType};
+use crate::ir::{Dim, ElementType, ImageLayout, ModelInfo};
+use crate::message::{Message, Setting, message};
+use crate::preprocess::{Origin, layout};
 
 /// Batch where the model leaves it open: more than one image, so that batches are checked too.
 const BATCH: usize = 2;
@@ -48,7 +51,7 @@ impl ShapeOverride {
 }
 
 /// An input with a concrete shape.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Input {
     /// Layer name.
     pub(super) name: String,
@@ -60,6 +63,8 @@ pub(super) struct Input {
     pub(super) shape: Vec<usize>,
     /// Where it is an image: its axes.
     pub(super) image: Option<ImageAxes>,
+    /// What the graph says of it.
+    pub(super) facts: InputFacts,
 }
 
 /// Which axis of an image input is which.
@@ -67,6 +72,8 @@ pub(super) struct Input {
 pub(super) struct ImageAxes {
     /// Whether channels come last.
     pub(super) channels_last: bool,
+    /// Where that was taken from.
+    pub(super) source: Origin,
 }
 
 impl ImageAxes {
@@ -77,12 +84,17 @@ impl ImageAxes {
     }
 }
 
-/// Settles the shape of every input.
+/// Settles the shape of every input; `facts` is what the graph says of each, in the order of the inputs.
 ///
 /// # Errors
 /// [`Error::Usage`] where an override names no input or contradicts the model, or where a rank is
 /// not known and no override gives it.
-pub(super) fn settle(graph: &Graph, overrides: &[ShapeOverride]) -> Result<Vec<Input>> {
+pub(super) fn settle(
+    graph: &Graph,
+    facts: &[InputFacts],
+    info: &ModelInfo,
+    overrides: &[ShapeOverride],
+) -> Result<Vec<Input>> {
     let parameters: Vec<&Node> = graph.parameters().map(|(_, node)| node).collect();
     let named = |node: &Node, name: &str| {
         node.name == name || node.outputs.iter().any(|outlet| outlet.names.iter().any(|n| n == name))
@@ -112,55 +124,77 @@ pub(super) fn settle(graph: &Graph, overrides: &[ShapeOverride]) -> Result<Vec<I
     let batch = asked.or_else(|| declared.iter().find_map(first)).unwrap_or(BATCH);
     parameters
         .iter()
+        .enumerate()
         .zip(declared.into_iter().zip(wanted))
-        .map(|(node, (declared, wanted))| input(node, declared, wanted, batch))
+        .map(|((place, node), (declared, wanted))| {
+            let facts = facts.get(place).cloned().unwrap_or_default();
+            let axes = |dims: [Option<usize>; 4]| layout(None, &facts, info, dims);
+            let (shape, declared, image) = shape(node, declared, wanted, batch, axes)?;
+            let element = node.outputs.first().map_or(ElementType::Dynamic, |outlet| outlet.fact.element);
+            Ok(Input { name: node.name.clone(), element, declared, shape, image, facts })
+        })
         .collect()
 }
 
-fn input(
+/// The shape of an input, how it is declared, and its axes where it is an image; `layout` tells their order by
+/// extents as far as they are fixed.
+fn shape(
     node: &Node,
     declared: Option<Vec<Bounds>>,
     wanted: Option<&[usize]>,
     batch: usize,
-) -> Result<Input> {
-    let fail = |message: String| Err(Error::usage(format!("input '{}': {message}", node.name)));
-    let element = node.outputs.first().map_or(ElementType::Dynamic, |outlet| outlet.fact.element);
+    layout: impl Fn([Option<usize>; 4]) -> Option<(ImageLayout, Origin)>,
+) -> Result<(Vec<usize>, String, Option<ImageAxes>)> {
+    let fail = |why: Message| Err(Error::usage(message![format!("input '{}': ", node.name)].with(why)));
+    let fixed = |bounds: &[Bounds]| Some(<[Bounds; 4]>::try_from(bounds).ok()?.map(Bounds::fixed));
+    let known = match wanted {
+        Some(wanted) => <[usize; 4]>::try_from(wanted).ok().map(|dims| dims.map(Some)),
+        None => declared.as_deref().and_then(fixed),
+    };
+    let found = known.and_then(layout);
     let shape = match (&declared, wanted) {
-        (None, None) => return fail("its rank is not known; give a shape with --shape".to_owned()),
+        (None, None) => return fail(message!["its rank is not known; give a shape with ", Setting::Shapes]),
         (None, Some(wanted)) => wanted.to_vec(),
         (Some(bounds), Some(wanted)) => {
             let fits = bounds.len() == wanted.len()
                 && bounds.iter().zip(wanted).all(|(bounds, dim)| bounds.clamp(*dim) == *dim);
             if !fits {
-                return fail(format!("the shape {wanted:?} does not fit the model's [{}]", show(bounds)));
+                return fail(
+                    format!("the shape {wanted:?} does not fit the model's [{}]", show(bounds)).into(),
+                );
             }
             wanted.to_vec()
         }
-        (Some(bounds), None) => choose(bounds, batch),
+        (Some(bounds), None) => choose(bounds, batch, found.map(|(layout, _)| layout)),
     };
-    let image = image_axes(&shape);
+    let image = image_axes(&shape, found);
     let declared = declared.map_or_else(|| "...".to_owned(), |bounds| show(&bounds));
-    Ok(Input { name: node.name.clone(), element, declared, shape, image })
+    Ok((shape, declared, image))
 }
 
-fn choose(bounds: &[Bounds], batch: usize) -> Vec<usize> {
-    let is_channels = |axis: usize| matches!(bounds[axis].fixed(), Some(1 | 3 | 4));
+fn choose(bounds: &[Bounds], batch: usize, layout: Option<ImageLayout>) -> Vec<usize> {
+    let channels = layout.unwrap_or(ImageLayout::Nchw).channel_axis();
     let wanted = |axis: usize| match (bounds.len(), axis) {
         (_, 0) => batch,
-        (4, 1) if !is_channels(3) => 3,
-        (4, 3) if is_channels(3) && !is_channels(1) => 3,
+        (4, axis) if axis == channels => 3,
         (4, _) => SIDE,
         _ => OTHER,
     };
     bounds.iter().enumerate().map(|(axis, bounds)| bounds.clamp(wanted(axis))).collect()
 }
 
-fn image_axes(shape: &[usize]) -> Option<ImageAxes> {
+/// The axes of an image; where nothing tells their order, the extents that were chosen do.
+fn image_axes(shape: &[usize], found: Option<(ImageLayout, Origin)>) -> Option<ImageAxes> {
     let channels = |dim: usize| matches!(dim, 1 | 3 | 4);
-    match *shape {
-        [_, c, h, w] if channels(c) && h > 1 && w > 1 => Some(ImageAxes { channels_last: false }),
-        [_, h, w, c] if channels(c) && h > 1 && w > 1 => Some(ImageAxes { channels_last: true }),
-        _ => None,
+    let fits = |channels_last: bool| match *shape {
+        [_, c, h, w] if !channels_last => channels(c) && h > 1 && w > 1,
+        [_, h, w, c] => channels(c) && h > 1 && w > 1,
+        _ => false,
+    };
+    let axes = |channels_last, source| fits(channels_last).then_some(ImageAxes { channels_last, source });
+    match found {
+        Some((layout, source)) => axes(layout == ImageLayout::Nhwc, source),
+        None => axes(false, Origin::Shape).or_else(|| axes(true, Origin::Shape)),
     }
 }
 
@@ -244,7 +278,10 @@ mod tests {
 
     fn shapes(declared: &[&str], overrides: &str) -> Result<Vec<Vec<usize>>> {
         let overrides = if overrides.is_empty() { Vec::new() } else { ShapeOverride::parse_list(overrides)? };
-        Ok(settle(&graph(declared), &overrides)?.into_iter().map(|input| input.shape).collect())
+        Ok(settle(&graph(declared), &[], &ModelInfo::default(), &overrides)?
+            .into_iter()
+            .map(|input| input.shape)
+            .collect())
     }
 
     #[test]
@@ -289,11 +326,16 @@ mod tests {
 
     #[test]
     fn images_are_recognised_by_their_channels() {
-        let axes = |shape: &[usize]| image_axes(shape).map(|axes| axes.channels_last);
+        let axes = |shape: &[usize]| image_axes(shape, None).map(|axes| axes.channels_last);
         assert_eq!(axes(&[1, 3, 8, 8]), Some(false));
         assert_eq!(axes(&[1, 8, 8, 3]), Some(true));
         assert_eq!(axes(&[1, 1, 8, 8]), Some(false));
         assert_eq!(axes(&[1, 16, 8, 8]), None);
         assert_eq!(axes(&[1, 3]), None);
+        let said = Some((ImageLayout::Nhwc, Origin::Graph));
+        assert_eq!(
+            image_axes(&[1, 3, 8, 3], said),
+            Some(ImageAxes { channels_last: true, source: Origin::Graph })
+        );
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::report::Check;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, OpKind, constants};
-use crate::ir::{Document, LayerElement, Weights, marker};
+use crate::ir::{Document, LayerElement, SECTION, Weights};
 
 /// What was compared, and what was added.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -173,7 +173,7 @@ fn outputs(old: &Document, new: &Document, problems: &mut Vec<String>) {
 
 /// What the original says of itself (labels, preprocessing) is still there.
 fn record(old: &Document, new: &Document, problems: &mut Vec<String>) {
-    for entry in old.rt_info().children.iter().filter(|entry| entry.name != marker::SECTION) {
+    for entry in old.rt_info().children.iter().filter(|entry| entry.name != SECTION) {
         if new.rt_info().child(&entry.name) != Some(entry) {
             problems.push(format!("'{}' in the net's rt_info is missing or was changed", entry.name));
         }
@@ -265,7 +265,7 @@ mod tests {
         let parse = |text: &str| Document::parse(Path::new("m.xml"), text.as_bytes().to_vec()).unwrap();
         let (old, new) = (parse(OLD), parse(new));
         let found = check((&old, &old_bin), (&new, &new_bin)).unwrap();
-        found.problems.join("; ")
+        found.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     }
 
     #[test]

@@ -12,8 +12,8 @@ use super::direct::Direct;
 use super::{Effort, hide};
 use crate::error::Result;
 use crate::explain::engine::{Answer, Engine};
-use crate::explain::preprocess::ImageInput;
 use crate::explain::watch::Watch;
+use crate::preprocess::ImageInput;
 
 /// How AISE searches; `None` leaves it to [`Effort`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::explain::preprocess::ImageInput;
+use crate::preprocess::ImageInput;
 use crate::runtime::{Port, Tensor};
 
 /// An object that a detector found.
@@ -166,7 +166,16 @@ mod tests {
 
     fn input() -> ImageInput {
         let element = ElementType::F32;
-        ImageInput { element, batch: 1, channels: 3, height: 100, width: 200, channels_last: false }
+        let layout_source = crate::preprocess::Origin::Shape;
+        ImageInput {
+            element,
+            batch: 1,
+            channels: 3,
+            height: 100,
+            width: 200,
+            channels_last: false,
+            layout_source,
+        }
     }
 
     fn tensor(shape: &[usize], values: &[f32]) -> Tensor {

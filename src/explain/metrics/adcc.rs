@@ -4,8 +4,8 @@ use ndarray::Array2;
 
 use super::scaled;
 use crate::error::Result;
-use crate::explain::preprocess::resize_map;
 use crate::explain::{Explainer, Watch};
+use crate::preprocess::resize_map;
 
 /// The three parts of ADCC.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -16,10 +16,10 @@ use serde::Serialize;
 
 pub use pointing::{BoxList, hits};
 
-use super::preprocess::resize_map;
 use super::watch::Watch;
 use super::{Explainer, Explanation, Target};
 use crate::error::{Error, Result};
+use crate::preprocess::resize_map;
 
 /// What was measured of one map.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]

@@ -13,8 +13,8 @@ pub use colours::Colours;
 
 use super::Target;
 use super::metrics::scaled;
-use super::preprocess::over_white;
 use crate::error::Result;
+use crate::preprocess::over_white;
 
 /// A map in colours, of its own size; its least value gets the first colour, its greatest the last.
 pub fn heatmap(map: &Array2<f32>, colours: Colours) -> RgbImage {

@@ -12,9 +12,10 @@ mod build;
 mod plan;
 
 use super::head::between;
-use crate::analysis::{Labels, Logits};
+use crate::analysis::Labels;
 use crate::graph::OutletId;
 use crate::model::Model;
+use crate::tasks::Logits;
 use build::build;
 use plan::Plans;
 

@@ -1,1 +1,0 @@
-"""Builders of the test models under `fixtures/`: one module per kind of model."""

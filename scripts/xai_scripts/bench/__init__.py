@@ -1,0 +1,1 @@
+"""Measures insertion, inference and RISE."""

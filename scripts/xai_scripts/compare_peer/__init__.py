@@ -1,0 +1,1 @@
+"""Compares maps and metrics with those of `openvino_xai`."""

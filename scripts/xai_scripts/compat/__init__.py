@@ -1,0 +1,1 @@
+"""Runs what xai-insert writes on several versions of OpenVINO."""

@@ -1,0 +1,1 @@
+"""Fetches real detectors, inserts into them, and looks where their maps point."""

@@ -1,0 +1,1 @@
+"""Measures how far maps move when a model is quantized to INT8."""

@@ -1,0 +1,1 @@
+"""PyTorch models with random weights that are sane and nowhere trivial, and their conversion to OpenVINO IR."""

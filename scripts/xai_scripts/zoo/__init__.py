@@ -1,0 +1,1 @@
+"""Runs the tools over the classifier families of timm."""

@@ -1,0 +1,26 @@
+"""What a sweep found, kept from run to run."""
+
+import json
+
+from ..common import paths
+
+FOLDER = paths.TARGET / "zoo"
+FILE = FOLDER / "results.jsonl"
+
+
+def read():
+    """Results by model, batch and front end; the last one counts."""
+    lines = FILE.read_text().splitlines() if FILE.exists() else []
+    return {key(result): result for result in map(json.loads, lines)}
+
+
+def append(result):
+    """Keep a result."""
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    with FILE.open("a") as file:
+        file.write(json.dumps(result) + "\n")
+
+
+def key(result):
+    """What identifies a result."""
+    return result["model"], result["batch"], result["front_end"]

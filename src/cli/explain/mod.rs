@@ -1,0 +1,128 @@
+//! `xai-explain`: from a photo to a picture of what the model looked at.
+
+mod args;
+mod results;
+mod terminal;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use self::args::Args;
+use self::results::Results;
+use self::terminal::Terminal;
+use super::process::{self, parsed};
+use super::words::flag;
+use crate::error::Error;
+use crate::explain::metrics::BoxList;
+use crate::explain::{Explainer, Explanation, Folder, Photo, Settings, Watch as _, photos, read_map};
+
+/// The arguments.
+#[cfg(test)]
+pub(super) fn grammar() -> clap::Command {
+    <Args as clap::CommandFactory>::command()
+}
+
+/// Runs `xai-explain` on its name and arguments; returns the exit status.
+pub fn command(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    match parsed::<Args>(arguments) {
+        Ok(args) => run(&args).unwrap_or_else(|error| complain(&error)),
+        Err(status) => status,
+    }
+}
+
+fn complain(error: &anyhow::Error) -> u8 {
+    process::complain("xai-explain", error)
+}
+
+fn run(args: &Args) -> anyhow::Result<u8> {
+    args.check()?;
+    let terminal = Terminal::new()?;
+    let boxes = args.boxes.as_deref().map(BoxList::read).transpose()?;
+    let map = args.map.as_deref().map(read_map).transpose()?;
+    let mut status = 0;
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for (path, found) in photos(&args.photos) {
+        match found {
+            Ok(()) => paths.push(path),
+            Err(error) => status = status.max(complain(&error.into())),
+        }
+    }
+    if paths.is_empty() {
+        return Ok(status);
+    }
+    let folder = args.out.as_deref().map(|out| Folder::new(out, args.overwrite)).transpose()?;
+    let mut explainer = Explainer::open(&args.model, &args.options(paths.len() > 1)?)?;
+    let mut results = Results::new(args, folder, boxes);
+    results.settings(&args.model, &shown(&explainer))?;
+    let alone = explainer.settings().mode == "black-box" || map.is_some() || args.metrics;
+    let group = if alone { 1 } else { explainer.group() };
+    if !alone {
+        terminal.begin("photos", paths.len());
+    }
+    let interrupted = |error: &Error| matches!(error, Error::Interrupted);
+    'photos: for paths in paths.chunks(group) {
+        let mut group: Vec<Photo> = Vec::new();
+        for (path, photo) in paths.iter().zip(Photo::read_all(paths)) {
+            match photo {
+                Ok(photo) => group.push(photo),
+                Err(error) => status = status.max(terminal.aside(|| complain(&named(path, error)))),
+            }
+        }
+        let explained = match &map {
+            Some(map) => {
+                group.iter().map(|photo| explainer.with_map(photo, map, &terminal)).collect::<Vec<_>>()
+            }
+            None => match explainer.explain_all(&group, &terminal) {
+                Ok(explained) => explained,
+                Err(error) => {
+                    // What concerns all photos ends the run, but not what is finished.
+                    status = status.max(terminal.aside(|| complain(&error.into())));
+                    break 'photos;
+                }
+            },
+        };
+        for (photo, explanation) in group.iter().zip(explained) {
+            let done = explanation
+                .map_err(|error| named(&photo.path, error))
+                .and_then(|explanation| one(&mut results, &mut explainer, photo, &explanation, &terminal));
+            if let Err(error) = done {
+                status = status.max(terminal.aside(|| complain(&error)));
+                if error.downcast_ref::<Error>().is_some_and(interrupted) {
+                    break 'photos;
+                }
+            }
+        }
+    }
+    terminal.end();
+    if let Err(error) = results.finish(&shown(&explainer)) {
+        status = status.max(complain(&error));
+    }
+    Ok(status)
+}
+
+/// What is applied, in the words of the command line.
+fn shown(explainer: &Explainer) -> Settings {
+    explainer.settings().clone().in_words(flag)
+}
+
+/// Measures, draws and reports one photo.
+fn one(
+    results: &mut Results<'_>,
+    explainer: &mut Explainer,
+    photo: &Photo,
+    explanation: &Explanation,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    let metrics = results.measure(explainer, explanation, terminal)?;
+    let text = results.write(photo, explanation, &metrics, &shown(explainer))?;
+    terminal.aside(|| write!(io::stdout(), "{text}"))?;
+    Ok(())
+}
+
+/// An error that says which photo it is about.
+fn named(path: &Path, error: Error) -> anyhow::Error {
+    let says = error.to_string().contains(&*path.to_string_lossy());
+    let error = anyhow::Error::from(error);
+    if says { error } else { error.context(path.display().to_string()) }
+}

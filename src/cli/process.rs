@@ -1,0 +1,80 @@
+//! What programs do around their work: arguments, errors, Ctrl-C.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+
+use super::words::flag;
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::options::{Choice, or_auto};
+use anyhow::Context as _;
+use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+/// What the shell reports of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// An error with all of its causes, in the words of the command line.
+pub(super) fn said(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(|cause| match cause.downcast_ref::<Error>() {
+        Some(error) => error.message().spoken(flag),
+        None => cause.to_string(),
+    });
+    causes.collect::<Vec<_>>().join(": ")
+}
+
+/// A value that may be left open, as `auto`. The other name keeps clap from taking the option for one that has no
+/// default.
+pub(super) type Open<T> = Option<T>;
+
+/// Reads one of several names; help lists them.
+pub(super) fn choice<T: Choice>() -> impl TypedValueParser<Value = T> {
+    let names = T::ALL.iter().map(|value| value.name());
+    PossibleValuesParser::new(names).try_map(|name| T::chosen(&name))
+}
+
+/// The same beside `auto`.
+pub(super) fn choice_or_auto<T: Choice>() -> impl TypedValueParser<Value = Open<T>> {
+    let names = T::ALL.iter().map(|value| value.name());
+    PossibleValuesParser::new(std::iter::once("auto").chain(names)).try_map(|name| or_auto(&name))
+}
+
+/// Reads arguments; where they are none to work with, prints why and returns the exit status.
+pub(super) fn parsed<A: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<A, u8> {
+    A::try_parse_from(arguments).map_err(|error| {
+        // There is nowhere left to complain where standard error is closed.
+        let _ = error.print();
+        u8::try_from(error.exit_code()).unwrap_or(2)
+    })
+}
+
+/// Prints an error; returns the exit status that it calls for.
+pub(super) fn complain(program: &str, error: &anyhow::Error) -> u8 {
+    if let Some(cause) = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>())
+        && cause.kind() == io::ErrorKind::BrokenPipe
+        && error.downcast_ref::<Error>().is_none()
+    {
+        // The reader of our output has seen enough.
+        return 0;
+    }
+    let _ = writeln!(io::stderr(), "{program}: {}", said(error));
+    match error.downcast_ref::<Error>() {
+        Some(Error::Interrupted) => INTERRUPTED,
+        Some(error) if error.is_refusal() => 1,
+        _ => 2,
+    }
+}
+
+/// Takes over Ctrl-C, so that nothing stays half done: the first asks to stop, the second ends the program at once.
+pub(super) fn interrupt() -> anyhow::Result<Interrupt> {
+    let interrupt = Interrupt::default();
+    let asked = interrupt.clone();
+    ctrlc::set_handler(move || {
+        if asked.is_set() {
+            std::process::exit(INTERRUPTED.into());
+        }
+        asked.set();
+    })
+    .context("cannot watch for Ctrl-C")?;
+    Ok(interrupt)
+}

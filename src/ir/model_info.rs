@@ -1,0 +1,146 @@
+//! The net's `rt_info/model_info`: what an export says of a model's images and classes.
+//!
+//! Written by Model API (`Model.save`), OTX and export scripts; names and forms are those of Model API's
+//! documentation, "Model configuration".
+
+use super::{ImageLayout, RtInfo};
+
+/// How a photo gets the size of the input, by the names of Model API's `resize_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resize {
+    /// Stretched to the input's size.
+    #[default]
+    Standard,
+    /// As large as fits with its aspect ratio kept, at the top left; the rest is padding.
+    FitToWindow,
+    /// The same in the middle, with padding on both sides.
+    FitToWindowLetterbox,
+    /// The largest part from the middle that has the input's aspect ratio.
+    Crop,
+}
+
+impl Resize {
+    /// All, in the order of their documentation.
+    pub const ALL: [Self; 4] = [Self::Standard, Self::FitToWindow, Self::FitToWindowLetterbox, Self::Crop];
+
+    /// The name in `model_info` and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::FitToWindow => "fit_to_window",
+            Self::FitToWindowLetterbox => "fit_to_window_letterbox",
+            Self::Crop => "crop",
+        }
+    }
+
+    /// The mode of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
+/// An entry as read, or its text where that makes no sense. Whoever needs the entry complains, and nobody else.
+pub type Entry<T> = std::result::Result<T, String>;
+
+/// What `model_info` says; `None` where it says nothing, or has an empty value.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ModelInfo {
+    /// `layout`: order of the input's axes. Other orders than those of images count as nothing.
+    pub layout: Option<ImageLayout>,
+    /// `mean_values`: subtracted from pixels of 0 to 255, one number or one for each channel in the network's order.
+    pub mean_values: Option<Entry<Vec<f32>>>,
+    /// `scale_values`: what the difference is divided by, likewise.
+    pub scale_values: Option<Entry<Vec<f32>>>,
+    /// `reverse_input_channels`: whether the network takes blue first.
+    pub reverse_input_channels: Option<bool>,
+    /// `resize_type`: how a photo gets the input's size.
+    pub resize_type: Option<Entry<Resize>>,
+    /// `pad_value`: value of padding, 0 to 255.
+    pub pad_value: Option<u8>,
+    /// `embedded_processing`: mean, scale and the order of channels were put into the graph; the entries that name
+    /// them were left in place.
+    pub embedded_processing: bool,
+    /// `model_type`: the wrapper that Model API chooses.
+    pub model_type: Option<String>,
+    /// `labels`: names of classes in their order; between spaces in the file, with underscores for their own.
+    pub labels: Vec<String>,
+}
+
+impl ModelInfo {
+    /// Reads the section of a net's `<rt_info>`; all is `None` where there is none.
+    pub fn read(rt_info: &RtInfo) -> Self {
+        let Some(section) = rt_info.child("model_info") else { return Self::default() };
+        let text = |name| section.get(&[name]).map(str::trim).filter(|text| !text.is_empty());
+        let flag = |name| text(name).map(|text| ["true", "yes", "1"].contains(&&*text.to_lowercase()));
+        Self {
+            // With the name of the input before it where there may be several: `image:NCHW`.
+            layout: text("layout").and_then(|text| ImageLayout::named(text.rsplit(':').next()?)),
+            mean_values: text("mean_values").map(numbers),
+            scale_values: text("scale_values").map(numbers),
+            reverse_input_channels: flag("reverse_input_channels"),
+            resize_type: text("resize_type").map(|text| Resize::named(text).ok_or_else(|| text.to_owned())),
+            pad_value: text("pad_value").and_then(|text| text.parse().ok()),
+            embedded_processing: flag("embedded_processing") == Some(true),
+            model_type: text("model_type").map(str::to_owned),
+            labels: text("labels")
+                .map(|text| text.split_whitespace().map(|name| name.replace('_', " ")).collect())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// Numbers with spaces or commas between them.
+fn numbers(text: &str) -> Entry<Vec<f32>> {
+    let words = text.split([' ', ',']).filter(|word| !word.is_empty());
+    words.map(|word| word.parse().ok()).collect::<Option<_>>().ok_or_else(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::ir::Document;
+
+    fn read(entries: &str) -> ModelInfo {
+        let text = format!(
+            r#"<net name="n" version="11"><layers/><edges/><rt_info><model_info>{entries}</model_info></rt_info></net>"#
+        );
+        ModelInfo::read(Document::parse(Path::new("m.xml"), text.into_bytes()).unwrap().rt_info())
+    }
+
+    #[test]
+    fn entries_are_read_as_model_api_writes_them() {
+        let info = read(
+            r#"<layout value="NHWC"/><mean_values value="1 2.5 3"/><scale_values value="2, 4,8"/>
+            <reverse_input_channels value="YES"/><resize_type value="fit_to_window"/><pad_value value="114"/>
+            <embedded_processing value="True"/><model_type value="Classification"/>
+            <labels value="great_white_shark cat"/>"#,
+        );
+        assert_eq!(info.layout, Some(ImageLayout::Nhwc));
+        assert_eq!(info.mean_values, Some(Ok(vec![1.0, 2.5, 3.0])));
+        assert_eq!(info.scale_values, Some(Ok(vec![2.0, 4.0, 8.0])));
+        assert_eq!((info.reverse_input_channels, info.embedded_processing), (Some(true), true));
+        assert_eq!((info.resize_type, info.pad_value), (Some(Ok(Resize::FitToWindow)), Some(114)));
+        assert_eq!(info.model_type.as_deref(), Some("Classification"));
+        assert_eq!(info.labels, ["great white shark", "cat"]);
+    }
+
+    #[test]
+    fn what_is_not_there_or_empty_says_nothing() {
+        assert_eq!(read(""), ModelInfo::default());
+        assert_eq!(read(r#"<mean_values value=""/><resize_type value=" "/>"#), ModelInfo::default());
+        assert_eq!(ModelInfo::read(&RtInfo::default()), ModelInfo::default());
+        assert_eq!(read(r#"<reverse_input_channels value="False"/>"#).reverse_input_channels, Some(false));
+    }
+
+    #[test]
+    fn what_makes_no_sense_keeps_its_text() {
+        let info = read(r#"<mean_values value="a b"/><resize_type value="magic"/><layout value="NC"/>"#);
+        assert_eq!(info.mean_values, Some(Err("a b".to_owned())));
+        assert_eq!(info.resize_type, Some(Err("magic".to_owned())));
+        assert_eq!(info.layout, None);
+        assert_eq!(read(r#"<layout value="image:NCHW"/>"#).layout, Some(ImageLayout::Nchw));
+    }
+}

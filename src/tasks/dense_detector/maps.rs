@@ -1,0 +1,82 @@
+//! Maps of class scores, scale by scale.
+
+use super::{ChannelMap, head};
+use crate::graph::{Graph, OutletId};
+use crate::ir::{Record, key};
+use crate::model::Model;
+use crate::refusal::Reason;
+
+/// Where the class scores of a detector are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScoreMaps {
+    /// What is explained: an output, or what a layer that selects boxes reads.
+    pub explains: String,
+    /// One entry for each scale, in the order in which the model joins them.
+    pub scales: Vec<Scale>,
+    /// Number of classes, a background class included.
+    pub classes: usize,
+    /// Where the boxes are that the scores belong to.
+    pub boxes: Boxes,
+    /// Things worth knowing about how they were read.
+    pub notes: Vec<String>,
+}
+
+/// Where a detector hands out boxes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Boxes {
+    /// In the output of the scores.
+    Together,
+    /// In an output of their own.
+    Beside(String),
+    /// Not known: a layer that selects boxes was found, or there are none.
+    Unknown,
+}
+
+/// The class scores of one scale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scale {
+    /// Scores of each class, before any activation.
+    pub scores: ChannelMap,
+    /// What the model multiplies them by, both activated.
+    pub objectness: Option<ChannelMap>,
+}
+
+impl ScoreMaps {
+    /// What the class layer of each scale reads, each value once, where convolutions or matrix products make
+    /// the scores.
+    pub fn features(&self, graph: &Graph) -> Option<Vec<OutletId>> {
+        let mut found = Vec::new();
+        for scale in &self.scales {
+            let features = head::reads(graph, scale.scores.outlet)?;
+            if !found.contains(&features) {
+                found.push(features);
+            }
+        }
+        Some(found)
+    }
+
+    pub(super) fn new(
+        explains: String,
+        scales: Vec<Scale>,
+        boxes: Boxes,
+        notes: Vec<String>,
+    ) -> Result<Self, Reason> {
+        let mut counts: Vec<usize> = scales.iter().map(|scale| scale.scores.channels.len()).collect();
+        counts.dedup();
+        match counts[..] {
+            [classes] => Ok(Self { explains, scales, classes, boxes, notes }),
+            _ => Err(Reason::ClassesDiffer { counts }),
+        }
+    }
+
+    /// Records the layers of the scales.
+    pub(in crate::tasks) fn record(&self, model: &Model, record: &mut Record) {
+        for (i, scale) in self.scales.iter().enumerate() {
+            let activated = scale.objectness.is_some();
+            scale.scores.record(model, &key::numbered(key::SCALE, i + 1), activated, record);
+            if let Some(objectness) = &scale.objectness {
+                objectness.record(model, &key::numbered(key::OBJECTNESS, i + 1), activated, record);
+            }
+        }
+    }
+}

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! Data flows one way: [`ir`] reads, [`graph`] gives the typed view, [`analysis`] finds logits and
-//! target, [`methods`] build a branch with the help of [`mosaic`] and [`ops`], and the patch is spliced
+//! target, [`methods`] build a branch with the help of [`forward`] and [`ops`], and the patch is spliced
 //! into the original bytes. See `docs/architecture.md`.
 
 pub mod analysis;

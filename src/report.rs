@@ -343,7 +343,7 @@ pub struct TensorReport {
 
 impl TensorReport {
     /// Describes a tensor.
-    pub fn new(fact: &Fact) -> Self {
+    pub(crate) fn new(fact: &Fact) -> Self {
         Self { element: fact.element.to_string(), shape: fact.shape.iter().map(|dim| dim.fixed()).collect() }
     }
 }

@@ -16,7 +16,7 @@ use crate::graph::{Fact, Graph, Node, NodeId, Op, OpKind, Outlet, OutletId};
 use crate::ir::ElementType;
 use crate::model::Model;
 
-pub(crate) use dump::Dump;
+pub use dump::Dump;
 
 use check::check;
 

@@ -171,7 +171,10 @@ pub struct Report {
 impl Report {
     /// The report with settings called by somebody's names.
     #[must_use]
-    pub fn in_words(self, words: Words) -> Self {
+    pub fn in_words(mut self, words: Words) -> Self {
+        for input in &mut self.inputs {
+            input.preprocessing = input.preprocessing.take().map(|how| how.in_words(words));
+        }
         Self {
             structure: self.structure.in_words(words),
             outputs: self.outputs.in_words(words),

@@ -75,6 +75,12 @@
 //!
 //! How it works is in `docs/how-it-works.md`, and what lives where in `docs/architecture.md`.
 
+// What a build without explanations leaves aside is known to be used by one with them.
+#![cfg_attr(
+    not(feature = "explain"),
+    allow(dead_code, unreachable_pub, unused_imports, clippy::wrong_self_convention)
+)]
+
 mod analysis;
 mod build;
 pub mod cli;
@@ -122,5 +128,5 @@ pub use place::Place;
 pub use refusal::{Reason, Refusal};
 pub use report::Report;
 #[cfg(feature = "runtime")]
-pub use runtime::RuntimeOptions;
+pub use runtime::{RuntimeError, RuntimeOptions};
 pub use tasks::Task;

@@ -50,6 +50,8 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
+// One is made for each insertion; a box would only be in the way of those who read it.
+#[allow(clippy::large_enum_variant)]
 pub enum SubjectReport {
     /// A list of class scores for each image.
     Scores(ScoresReport),
@@ -59,6 +61,7 @@ pub enum SubjectReport {
 
 /// What explains a list of class scores.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ScoresReport {
     /// The masks, where the method leaves a choice.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,6 +79,7 @@ pub struct ScoresReport {
 
 /// Where a detector's class scores are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct MapsReport {
     /// The model output that is explained, or what a layer that selects boxes reads.
     pub explains: String,
@@ -196,6 +200,7 @@ impl Report {
 
 /// Classifier or detector, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TaskReport {
     /// Which.
     pub name: Task,
@@ -211,6 +216,7 @@ impl From<&Decision> for TaskReport {
 
 /// The class scores of one scale of a detector.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct HeadReport {
     /// The map.
     #[serde(flatten)]
@@ -224,6 +230,7 @@ pub struct HeadReport {
 
 /// Channels of a map.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ChannelReport {
     /// Layer name.
     pub layer: String,
@@ -280,6 +287,7 @@ impl fmt::Display for ChannelReport {
 
 /// What a mask keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct MaskReport {
     /// Its weights around a position.
     pub kernel: Kernel,
@@ -298,6 +306,7 @@ impl MaskReport {
 
 /// The target of an insertion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TargetReport {
     /// Layer name.
     pub layer: String,
@@ -334,6 +343,7 @@ impl TargetReport {
 
 /// Type and shape of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TensorReport {
     /// Element type, `f32`.
     pub element: String,
@@ -357,6 +367,7 @@ impl fmt::Display for TensorReport {
 
 /// How the head of the model is evaluated on the masks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct LoweringReport {
     /// What was asked for.
     pub requested: Strategy,
@@ -370,6 +381,7 @@ pub struct LoweringReport {
 
 /// An output that was added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct OutputReport {
     /// Tensor name.
     pub name: String,
@@ -380,6 +392,7 @@ pub struct OutputReport {
 
 /// What was added to the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct AddedReport {
     /// Layers.
     pub layers: usize,

@@ -57,6 +57,7 @@ pub use crate::runtime::Tensor;
 
 /// What is applied, with nothing left open; for people and programs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Settings {
     /// The model.
     #[serde(serialize_with = "crate::place::lossy")]

@@ -7,6 +7,7 @@ use crate::patch::Patch;
 /// What a mask keeps around its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Kernel {
     /// The position alone, with weight 1 (arXiv 2209.14074).
     Single,
@@ -27,7 +28,7 @@ impl Kernel {
 
 /// The masks of a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mask {
+pub(crate) struct Mask {
     /// What is kept of the positions.
     pub kernel: Kernel,
     /// Whether tokens before the grid's are kept; blanked otherwise.
@@ -36,7 +37,7 @@ pub struct Mask {
 
 impl Mask {
     /// ReciproCAM's.
-    pub const ONE_HOT: Self = Self { kernel: Kernel::Single, class_token: true };
+    pub(crate) const ONE_HOT: Self = Self { kernel: Kernel::Single, class_token: true };
 
     /// Whether weights are 0 and 1 only, so that any function of single positions keeps the form.
     pub(super) fn binary(self) -> bool {

@@ -39,16 +39,18 @@ use crate::place::Place;
 use crate::refusal::Reason;
 use crate::tasks::Logits;
 
-pub use form::FormKind;
+pub(crate) use form::FormKind;
 use form::{Background, Distinct, Form};
 use head::between;
-pub use mask::{Kernel, Mask};
+pub use mask::Kernel;
+pub(crate) use mask::Mask;
 pub(crate) use narrow::{Narrowed, narrow};
-pub use scores::{Order, Scores};
+pub(crate) use scores::Order;
 
 /// Which forms a lowering may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Strategy {
     /// The cheapest form that each operation allows.
     #[default]
@@ -76,7 +78,7 @@ type Why = String;
 
 /// The head of a model, evaluated symbolically.
 #[derive(Debug)]
-pub struct Lowering<'p, 'm> {
+pub(crate) struct Lowering<'p, 'm> {
     patch: &'p mut Patch<'m>,
     labels: &'p Labels,
     target: &'p Target,
@@ -112,7 +114,7 @@ impl<'p, 'm> Lowering<'p, 'm> {
     /// [`Reason::Operation`] where an operation cannot even be copied, [`Reason::Budget`] where the
     /// copies alive at one time would take more than `budget` bytes, [`Reason::NotOnPath`]
     /// where the logits do not depend on the target.
-    pub fn new(
+    pub(crate) fn new(
         patch: &'p mut Patch<'m>,
         labels: &'p Labels,
         target: &'p Target,
@@ -158,19 +160,19 @@ impl<'p, 'm> Lowering<'p, 'm> {
     }
 
     /// What became of each operation, in order of evaluation.
-    pub fn steps(&self) -> &[Step] {
+    pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
     }
 
     /// Most bytes of copies that are alive at one time, an unknown batch counted as one sample; 0 where nothing
     /// was copied, `None` where other extents are unknown.
-    pub fn dense_bytes(&self, logits: &Logits) -> Option<u64> {
+    pub(crate) fn dense_bytes(&self, logits: &Logits) -> Option<u64> {
         let head = between(self.model(), &self.target.masked(), logits.outlet.node);
         (!self.memory.unknown).then(|| self.peak(&head))
     }
 
     /// The layer of an outlet, for messages.
-    pub fn place(&self, outlet: OutletId) -> Place {
+    pub(crate) fn place(&self, outlet: OutletId) -> Place {
         self.node(outlet).place()
     }
 

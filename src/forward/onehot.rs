@@ -186,7 +186,7 @@ impl Lowering<'_, '_> {
         };
         let all = 0..node.inputs.len();
         let stays = match zero {
-            Zero::Kept | Zero::AllZero => all.clone().all(|i| is_zero(self, i)),
+            Zero::Kept | Zero::All => all.clone().all(|i| is_zero(self, i)),
             Zero::Absorbing => all.clone().any(|i| is_zero(self, i)),
             Zero::First => is_zero(self, 0),
             Zero::Lost => false,

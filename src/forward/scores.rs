@@ -8,7 +8,7 @@ use crate::tasks::Logits;
 
 /// Logits of every class under every mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scores {
+pub(crate) struct Scores {
     /// The tensor.
     pub outlet: OutletId,
     /// Its axes.
@@ -17,7 +17,7 @@ pub struct Scores {
 
 /// Order of the axes of [`Scores`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Order {
     /// `[N, classes, h, w]`.
     Map,
     /// `[N, classes, K]`.
@@ -28,7 +28,7 @@ pub enum Order {
 
 impl Scores {
     /// Axes of the positions.
-    pub fn positions(&self) -> &'static [usize] {
+    pub(crate) fn positions(&self) -> &'static [usize] {
         match self.order {
             Order::Map => &[2, 3],
             Order::ClassesFirst => &[2],
@@ -42,7 +42,7 @@ impl Lowering<'_, '_> {
     ///
     /// # Errors
     /// A reason in words where the logits' form cannot be laid out.
-    pub fn scores(&mut self, logits: &Logits, classes: &Classes) -> Result<Scores, String> {
+    pub(crate) fn scores(&mut self, logits: &Logits, classes: &Classes) -> Result<Scores, String> {
         let Some(selection) = self.selection(logits, classes) else { return self.all(logits) };
         if let Ok(outlet) = self.selected(logits.outlet, &selection, &mut Vec::new()) {
             return Ok(Scores { outlet, order: Order::ClassesFirst });

@@ -20,7 +20,7 @@ impl Tensor {
     /// # Errors
     /// [`RuntimeError::Argument`] where `bytes` is not what `shape` takes, or the elements have no
     /// fixed size.
-    pub fn new(element: ElementType, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Self, RuntimeError> {
+    pub(crate) fn new(element: ElementType, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Self, RuntimeError> {
         let count = shape.iter().try_fold(1usize, |count, dim| count.checked_mul(*dim));
         let size = count.and_then(|count| element.byte_size(count));
         if size != Some(bytes.len()) {
@@ -36,7 +36,7 @@ impl Tensor {
     ///
     /// # Errors
     /// As [`Tensor::new`].
-    pub fn zeros(element: ElementType, shape: Vec<usize>) -> Result<Self, RuntimeError> {
+    pub(crate) fn zeros(element: ElementType, shape: Vec<usize>) -> Result<Self, RuntimeError> {
         let count = shape.iter().try_fold(1usize, |count, dim| count.checked_mul(*dim));
         let size = count.and_then(|count| element.byte_size(count)).unwrap_or(usize::MAX);
         if size > isize::MAX.unsigned_abs() {
@@ -49,7 +49,7 @@ impl Tensor {
     ///
     /// # Errors
     /// [`RuntimeError::Argument`] where the count is wrong or `element` is packed or no number.
-    pub fn from_values(
+    pub(crate) fn from_values(
         element: ElementType,
         shape: Vec<usize>,
         values: &[f32],
@@ -95,7 +95,7 @@ impl Tensor {
     }
 
     /// The data, for writing.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 

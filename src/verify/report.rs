@@ -36,6 +36,7 @@ impl fmt::Display for Outcome {
 
 /// One check: how it ended, why, and its figures.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Check<T> {
     /// How it ended.
     pub outcome: Outcome,
@@ -74,6 +75,7 @@ impl<T> Check<T> {
 
 /// An input as it was fed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct InputReport {
     /// Layer name.
     pub name: String,
@@ -91,6 +93,7 @@ pub struct InputReport {
 
 /// The runtime that was used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RuntimeReport {
     /// Its build number.
     pub version: String,
@@ -103,6 +106,7 @@ pub struct RuntimeReport {
 
 /// What the model says of its branch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RecordReport {
     /// Version of the tool that added it.
     pub version: Option<String>,
@@ -126,6 +130,7 @@ pub struct RecordReport {
 
 /// How feature vectors compare, over all samples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct FeatureFigures {
     /// Values that were compared.
     pub values: usize,
@@ -137,6 +142,7 @@ pub struct FeatureFigures {
 
 /// All that was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// Path of the original.
     #[serde(serialize_with = "crate::place::lossy")]

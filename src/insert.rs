@@ -24,6 +24,7 @@ use crate::tasks::{Decision, Subject, SubjectKind};
 /// options name what is not there or contradict each other.
 pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
     options.check()?;
+    options.check_type()?;
     if let Some(output) = already_there(model, options)? {
         return Ok(Outcome::AlreadyThere { output });
     }

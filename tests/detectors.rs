@@ -71,7 +71,7 @@ fn agree(options: impl Fn(usize) -> Options) {
 }
 
 fn verified(insertion: &Insertion<'_>, model: &Model, out: &Path) {
-    let original = model.document().path();
+    let [original, _] = model.files();
     insertion.write(&Destination::new(out, &[original], false).unwrap()).unwrap();
     let report = verify(original, out, &VerifyOptions::default()).unwrap();
     assert_eq!(report.outcome, Verdict::Passed, "{}\n{report}\n{}", out.display(), insertion.report());

@@ -233,11 +233,6 @@ fn files_form_no_circles() {
             graph.add_edge(from, to, ());
         }
     }
-    if std::env::var_os("FLOORS_DEBUG").is_some() {
-        for (from, to) in &arrows {
-            eprintln!("{} -> {}", sources[from].file.display(), sources[to].file.display());
-        }
-    }
     let circles: Vec<String> = petgraph::algo::tarjan_scc(&graph)
         .into_iter()
         .filter(|part| part.len() > 1)

@@ -7,9 +7,8 @@ use pyo3::types::PyDict;
 use xai_insert::explain::options as explaining;
 use xai_insert::explain::{ExplainOptions, Layout, PreprocessOptions, picture::Colours};
 use xai_insert::options as inserting;
-use xai_insert::runtime::RuntimeOptions;
 use xai_insert::verify::{ShapeOverride, VerifyOptions};
-use xai_insert::{Classes, Error, Options, Result as Found, SaliencyType};
+use xai_insert::{Classes, Error, Options, Result as Found, RuntimeOptions, SaliencyType};
 
 use crate::errors::{UsageError, library};
 use crate::keywords::Keywords;

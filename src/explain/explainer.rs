@@ -36,6 +36,7 @@ pub struct Explainer {
 
 /// What a model said of a photo, and where it looked.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Explanation {
     /// The photo.
     pub path: PathBuf,
@@ -70,6 +71,7 @@ struct Fed<'a> {
 
 /// A class and its score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Prediction {
     /// The class.
     pub class: usize,

@@ -15,6 +15,7 @@ use crate::runtime::{Network, Tensor};
 /// What turns an output into probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Activation {
     /// `exp(x) / sum(exp(x))`: one class is right.
     Softmax,

@@ -11,6 +11,7 @@ use crate::patch::Patch;
 /// What a mask keeps around its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Kernel {
     /// The position alone, with weight 1 (arXiv 2209.14074).
     Single,

@@ -9,7 +9,7 @@ use crate::place::Place;
 
 /// The XML of an IR: its bytes, its layers and edges, and the places where additions go.
 #[derive(Debug, Clone)]
-pub struct Document {
+pub(crate) struct Document {
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
     pub(super) version: u32,
@@ -33,7 +33,7 @@ pub(super) struct Sections {
 
 /// A `<layer>` of the net itself; layers inside control-flow bodies are part of their owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayerElement {
+pub(crate) struct LayerElement {
     /// `id` attribute, unique in the net.
     pub id: u64,
     /// `name` attribute.
@@ -61,14 +61,14 @@ pub struct LayerElement {
 
 impl LayerElement {
     /// This layer, for messages.
-    pub fn place(&self, port: Option<u32>) -> Place {
+    pub(crate) fn place(&self, port: Option<u32>) -> Place {
         Place { layer: self.name.clone(), kind: self.kind.clone(), id: self.id, port }
     }
 }
 
 /// A `<port>` of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortElement {
+pub(crate) struct PortElement {
     /// `id` attribute, unique in the layer.
     pub id: u32,
     /// `precision` attribute; inputs of old files lack it.
@@ -83,7 +83,7 @@ pub struct PortElement {
 
 /// An `<edge>` of the net.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EdgeElement {
+pub(crate) struct EdgeElement {
     /// Layer id and port id where the tensor comes from.
     pub from: (u64, u32),
     /// Layer id and port id where it goes.
@@ -94,32 +94,32 @@ pub struct EdgeElement {
 
 impl Document {
     /// Where the document was read from.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The XML exactly as read.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// IR version: 10 or 11.
-    pub fn version(&self) -> u32 {
+    pub(crate) fn version(&self) -> u32 {
         self.version
     }
 
     /// Layers of the net in file order.
-    pub fn layers(&self) -> &[LayerElement] {
+    pub(crate) fn layers(&self) -> &[LayerElement] {
         &self.layers
     }
 
     /// Edges of the net in file order.
-    pub fn edges(&self) -> &[EdgeElement] {
+    pub(crate) fn edges(&self) -> &[EdgeElement] {
         &self.edges
     }
 
     /// The net's `<rt_info>`; empty where the file has none.
-    pub fn rt_info(&self) -> &RtInfo {
+    pub(crate) fn rt_info(&self) -> &RtInfo {
         &self.rt_info
     }
 }

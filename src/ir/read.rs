@@ -16,7 +16,7 @@ impl Document {
     /// # Errors
     /// [`Error::Io`] where the file cannot be read, [`Error::Xml`] with the byte offset where it is
     /// no IR of version 10 or 11, [`Error::Layer`] where a layer contradicts itself.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let mut file = File::open(path).map_err(|e| Error::io("read", path, e))?;
         let metadata = file.metadata().map_err(|e| Error::io("read", path, e))?;
         if metadata.is_dir() {
@@ -37,7 +37,7 @@ impl Document {
     ///
     /// # Errors
     /// As [`Document::read`].
-    pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+    pub(crate) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         parse::parse(path, bytes)
     }
 }

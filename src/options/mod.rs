@@ -86,14 +86,22 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Checks what can be checked without a model.
+    /// Checks what holds for every model and all that is done with it.
     ///
     /// # Errors
-    /// [`Error::Usage`] where options contradict each other.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// [`Error::Usage`] where the output has no name.
+    pub fn check(&self) -> Result<()> {
         if self.output_name.is_empty() {
             return Err(Error::usage(message![Setting::OutputName, " must not be empty"]));
         }
+        Ok(())
+    }
+
+    /// Whether the maps fit into their type.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where they do not.
+    pub(crate) fn check_type(&self) -> Result<()> {
         if !self.scaling && self.saliency_type == SaliencyType::U8 {
             return Err(Error::usage(message![
                 "scores that are not scaled do not fit into u8: use ",

@@ -16,7 +16,7 @@ use crate::graph::{Fact, Graph, Node, NodeId, Op, OpKind, Outlet, OutletId};
 use crate::ir::ElementType;
 use crate::model::Model;
 
-pub(crate) use dump::Dump;
+pub use dump::Dump;
 
 use check::check;
 
@@ -46,7 +46,7 @@ fn recipe(node: &Node) -> Recipe {
 
 /// A patch with its outputs, reduced to what they need and put in order.
 #[derive(Debug)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// Added nodes, producers before consumers, Results last.
     pub nodes: Vec<(NodeId, Node)>,
     /// Contents of the added constants.

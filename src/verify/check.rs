@@ -9,6 +9,7 @@ use crate::message::{Message, Words};
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Outcome {
     /// Nothing was found.
     Passed,
@@ -30,6 +31,7 @@ impl fmt::Display for Outcome {
 
 /// One check: how it ended, why, and its figures.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Check<T> {
     /// How it ended.
     pub outcome: Outcome,

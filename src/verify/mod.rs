@@ -134,6 +134,14 @@ pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<
     Ok(report)
 }
 
+/// Version of the OpenVINO that would be used; loads it.
+///
+/// # Errors
+/// [`Error::Runtime`] where there is none, or none that can be used.
+pub fn openvino(options: &RuntimeOptions) -> Result<String> {
+    Ok(Runtime::load(options)?.version().to_owned())
+}
+
 fn blank(original: &Path, model: &Path) -> Report {
     Report {
         original: original.to_path_buf(),

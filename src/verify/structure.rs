@@ -15,6 +15,7 @@ use crate::ir::{Document, LayerElement, SECTION, Weights};
 
 /// What was compared, and what was added.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct StructureFigures {
     /// Layers of the original.
     pub layers: usize,

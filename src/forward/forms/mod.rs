@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_rule_follows_from_the_forms_of_the_operands() {
-        let sum = Action::Elementwise(Zero::AllZero);
+        let sum = Action::Elementwise(Zero::All);
         let product = Action::MatMul { transpose_a: false, transpose_b: false };
         let rule = |kinds: &[FormKind], action: &Action| first_rule(kinds, action);
         assert_eq!(rule(&[FormKind::OneHot], &sum), Ok(Rule::OneHot));

@@ -132,7 +132,7 @@ fn elementwise(cx: &mut Context<'_, '_>, op: Operation<'_>, zero: Zero) -> Resul
     let linear = is_linear(&node.op.kind, &varies);
     let blanks: Vec<bool> = node.inputs.iter().map(|input| blank(cx, *input)).collect();
     let stays = match zero {
-        Zero::Kept | Zero::AllZero => blanks.iter().all(|blank| *blank),
+        Zero::Kept | Zero::All => blanks.iter().all(|blank| *blank),
         Zero::Absorbing => blanks.contains(&true),
         Zero::First => blanks.first() == Some(&true),
         Zero::Lost => false,

@@ -4,7 +4,13 @@ use super::{Action, Constants, Zero, axes, axis};
 use crate::graph::{Node, OpKind};
 
 pub(super) fn action(constants: Constants<'_>, node: &Node) -> Option<Action> {
-    let rank = node.inputs.first().map_or(0, |input| constants.fact(*input).rank());
+    let pointwise = || pointwise(node).map(Action::Pointwise);
+    let elementwise = || elementwise(constants, node).map(Action::Elementwise);
+    pointwise().or_else(elementwise).or_else(|| within(constants, node))
+}
+
+/// Functions of one operand, and what becomes of zeros in them.
+fn pointwise(node: &Node) -> Option<Zero> {
     Some(match &node.op.kind {
         OpKind::Abs
         | OpKind::Asin
@@ -33,12 +39,12 @@ pub(super) fn action(constants: Constants<'_>, node: &Node) -> Option<Action> {
         | OpKind::Sqrt
         | OpKind::Swish
         | OpKind::Tan
-        | OpKind::Tanh => Action::Pointwise(Zero::Kept),
+        | OpKind::Tanh => Zero::Kept,
         OpKind::Clamp => {
             let bound = |name| node.op.attribute(name).and_then(|text| text.trim().parse::<f64>().ok());
             let around_zero =
                 bound("min").is_some_and(|min| min <= 0.0) && bound("max").is_some_and(|max| max >= 0.0);
-            Action::Pointwise(if around_zero { Zero::Kept } else { Zero::Lost })
+            if around_zero { Zero::Kept } else { Zero::Lost }
         }
         OpKind::Acos
         | OpKind::Acosh
@@ -50,17 +56,24 @@ pub(super) fn action(constants: Constants<'_>, node: &Node) -> Option<Action> {
         | OpKind::Log
         | OpKind::LogicalNot
         | OpKind::Sigmoid
-        | OpKind::SoftPlus => Action::Pointwise(Zero::Lost),
+        | OpKind::SoftPlus => Zero::Lost,
         // The first set has the data third.
-        OpKind::BatchNormInference if node.op.opset != "opset1" => Action::Pointwise(Zero::Lost),
+        OpKind::BatchNormInference if node.op.opset != "opset1" => Zero::Lost,
+        _ => return None,
+    })
+}
+
+/// Functions of several operands that broadcast, and what becomes of zeros in them.
+fn elementwise(constants: Constants<'_>, node: &Node) -> Option<Zero> {
+    Some(match &node.op.kind {
         OpKind::Add | OpKind::Subtract | OpKind::Maximum | OpKind::Minimum | OpKind::SquaredDifference => {
-            Action::Elementwise(Zero::All)
+            Zero::All
         }
-        OpKind::Multiply => Action::Elementwise(Zero::Absorbing),
-        OpKind::Divide => Action::Elementwise(Zero::First),
+        OpKind::Multiply => Zero::Absorbing,
+        OpKind::Divide => Zero::First,
         OpKind::Power => {
             let exponent = node.inputs.get(1).and_then(|input| constants.scalar(*input));
-            Action::Elementwise(if exponent.is_some_and(|p| p > 0.0) { Zero::First } else { Zero::Lost })
+            if exponent.is_some_and(|p| p > 0.0) { Zero::First } else { Zero::Lost }
         }
         OpKind::Equal
         | OpKind::NotEqual
@@ -74,7 +87,15 @@ pub(super) fn action(constants: Constants<'_>, node: &Node) -> Option<Action> {
         | OpKind::Mod
         | OpKind::FloorMod
         | OpKind::Select
-        | OpKind::FakeQuantize => Action::Elementwise(Zero::Lost),
+        | OpKind::FakeQuantize => Zero::Lost,
+        _ => return None,
+    })
+}
+
+/// What mixes along axes and keeps the shape.
+fn within(constants: Constants<'_>, node: &Node) -> Option<Action> {
+    let rank = node.inputs.first().map_or(0, |input| constants.fact(*input).rank());
+    Some(match &node.op.kind {
         OpKind::Mvn => {
             // opset6 takes the axes as an input; opset1 as attributes.
             let axes = match node.inputs.len() {

@@ -1,7 +1,7 @@
 //! From a photo to a picture of what the model looked at.
 //!
-//! [`Explainer::open`] takes a model and finds a procedure: white box, where a branch is inserted in memory and gives the
-//! maps within the same inference, or black box, where parts of the photo are hidden and scores watched.
+//! [`Explainer::open`] takes a model and chooses a procedure: white box, where a branch is inserted in memory and gives
+//! the maps within the same inference, or black box, where parts of the photo are hidden and scores watched.
 //! [`Explainer::explain`] does a photo; [`picture`] draws, [`Gallery`] shows, [`metrics`] judges.
 //!
 //! ```no_run

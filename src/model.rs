@@ -63,18 +63,28 @@ impl Model {
         Self::new(document, weights, self.graph.extended(added), self.semantics.clone())
     }
 
+    /// The files that it was read from: XML and BIN.
+    pub fn files(&self) -> [&Path; 2] {
+        [self.document.path(), self.weights.path()]
+    }
+
+    /// Bytes of the BIN.
+    pub fn bin_len(&self) -> usize {
+        self.weights.len()
+    }
+
     /// The XML.
-    pub fn document(&self) -> &Document {
+    pub(crate) fn document(&self) -> &Document {
         &self.document
     }
 
     /// The BIN.
-    pub fn weights(&self) -> &Weights {
+    pub(crate) fn weights(&self) -> &Weights {
         &self.weights
     }
 
     /// The graph.
-    pub fn graph(&self) -> &Graph {
+    pub(crate) fn graph(&self) -> &Graph {
         &self.graph
     }
 

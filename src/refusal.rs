@@ -7,6 +7,7 @@ use crate::place::{Bytes, Place};
 
 /// A refusal: everything that was looked at, and why each of it failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refusal {
     /// What was asked for (`ReciproCAM`).
     pub wanted: String,
@@ -35,6 +36,7 @@ const BLACK_BOX: &str = "explain it as a black box, with xai-explain";
 
 /// One reason why something cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reason {
     /// The model has no outputs at all.
     NoOutput,

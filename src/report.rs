@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::build::Built;
-use crate::forward::{FormKind, Kernel, Step, Strategy};
+pub use crate::forward::{FormKind, Step};
+use crate::forward::{Kernel, Strategy};
 use crate::graph::{Fact, Graph, OutletId};
 use crate::ir::{Dim, ShapeDisplay};
 use crate::message::{Message, Setting, Words, message};
@@ -50,6 +51,8 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
+// One is made for each insertion; a box would only be in the way of those who read it.
+#[allow(clippy::large_enum_variant)]
 pub enum SubjectReport {
     /// A list of class scores for each image.
     Scores(ScoresReport),
@@ -59,6 +62,7 @@ pub enum SubjectReport {
 
 /// What explains a list of class scores.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ScoresReport {
     /// The masks, where the method leaves a choice.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,6 +80,7 @@ pub struct ScoresReport {
 
 /// Where a detector's class scores are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct MapsReport {
     /// The model output that is explained, or what a layer that selects boxes reads.
     pub explains: String,
@@ -196,6 +201,7 @@ impl Report {
 
 /// Classifier or detector, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TaskReport {
     /// Which.
     pub name: Task,
@@ -211,6 +217,7 @@ impl From<&Decision> for TaskReport {
 
 /// The class scores of one scale of a detector.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct HeadReport {
     /// The map.
     #[serde(flatten)]
@@ -224,6 +231,7 @@ pub struct HeadReport {
 
 /// Channels of a map.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ChannelReport {
     /// Layer name.
     pub layer: String,
@@ -280,6 +288,7 @@ impl fmt::Display for ChannelReport {
 
 /// What a mask keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct MaskReport {
     /// Its weights around a position.
     pub kernel: Kernel,
@@ -298,6 +307,7 @@ impl MaskReport {
 
 /// The target of an insertion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TargetReport {
     /// Layer name.
     pub layer: String,
@@ -334,6 +344,7 @@ impl TargetReport {
 
 /// Type and shape of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TensorReport {
     /// Element type, `f32`.
     pub element: String,
@@ -343,7 +354,7 @@ pub struct TensorReport {
 
 impl TensorReport {
     /// Describes a tensor.
-    pub fn new(fact: &Fact) -> Self {
+    pub(crate) fn new(fact: &Fact) -> Self {
         Self { element: fact.element.to_string(), shape: fact.shape.iter().map(|dim| dim.fixed()).collect() }
     }
 }
@@ -357,6 +368,7 @@ impl fmt::Display for TensorReport {
 
 /// How the head of the model is evaluated on the masks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct LoweringReport {
     /// What was asked for.
     pub requested: Strategy,
@@ -370,6 +382,7 @@ pub struct LoweringReport {
 
 /// An output that was added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct OutputReport {
     /// Tensor name.
     pub name: String,
@@ -380,6 +393,7 @@ pub struct OutputReport {
 
 /// What was added to the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct AddedReport {
     /// Layers.
     pub layers: usize,

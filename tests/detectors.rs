@@ -71,7 +71,7 @@ fn agree(options: impl Fn(usize) -> Options) {
 }
 
 fn verified(insertion: &Insertion<'_>, model: &Model, out: &Path) {
-    let original = model.document().path();
+    let [original, _] = model.files();
     insertion.write(&Destination::new(out, &[original], false).unwrap()).unwrap();
     let report = verify(original, out, &VerifyOptions::default()).unwrap();
     assert_eq!(report.outcome, Verdict::Passed, "{}\n{report}\n{}", out.display(), insertion.report());
@@ -103,6 +103,35 @@ fn listed_classes() {
         saliency_size: (5, 31),
         ..Options::default()
     });
+}
+
+/// An output goes by the name of its tensor, of the layer that makes it, and of its Result.
+#[test]
+fn an_output_has_three_names() {
+    let names = [
+        ("det_yolox", ["detections", "aten::permute/Transpose", "Result_727"]),
+        ("cnn_softmax", ["logits", "__module.activation/aten::softmax/Softmax", "Result_217"]),
+    ];
+    for (name, [tensor, layer, result]) in names {
+        let model = Model::read(&small(name), None).unwrap();
+        let explained = |output: &str| {
+            let options = Options { output: Some(output.to_owned()), ..Options::default() };
+            inserted(&model, &options).report().subject.explains().to_owned()
+        };
+        assert_eq!(explained(tensor), tensor);
+        assert_eq!(explained(layer), tensor, "{name}: the layer '{layer}'");
+        assert_eq!(explained(result), tensor, "{name}: the Result '{result}'");
+    }
+}
+
+/// Probabilities are not what is explained, also where a Clamp to 0..1 stands behind the Softmax.
+#[test]
+fn bounded_probabilities_lead_to_their_logits() {
+    let added = |name: &str| {
+        let model = Model::read(&small(name), None).unwrap();
+        inserted(&model, &Options::default()).dump().text()
+    };
+    assert_eq!(added("cnn_softmax_clamp"), added("cnn_softmax"));
 }
 
 /// Named layers are class maps as they are: what the head found for them is used, or the anchors that are given.

@@ -7,8 +7,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use common::ir::Ir;
 use common::{copy_of, each, fixtures, insert, insert_command, listing, outcome, root, small};
-use xai_insert::ir::Document;
 use xai_insert::{Destination, Model, Options, Outcome};
 
 const RESULT: [&str; 2] = ["out.bin", "out.xml"];
@@ -204,21 +204,20 @@ fn everything_of_the_original_survives_and_what_is_added_is_sound() {
 }
 
 fn check_added(original: &Path, out: &Path) {
-    let old_xml = read(original);
-    let old = Document::read(original).unwrap();
-    let new = Document::read(out).unwrap();
+    let (old, new) = (Ir::read(original), Ir::read(out));
     let (old_bin, new_bin) = (read(original.with_extension("bin")), read(out.with_extension("bin")));
     assert!(new_bin.starts_with(&old_bin), "the BIN's start changed");
-    for (was, is) in old.layers().iter().zip(new.layers()) {
-        assert_eq!(old_xml[was.span.clone()], new.bytes()[is.span.clone()], "layer {}", was.name);
+    for (was, is) in old.layers.iter().zip(&new.layers) {
+        assert_eq!(old.text[was.span.clone()], new.text[is.span.clone()], "layer {}", was.name);
     }
-    for (was, is) in old.edges().iter().zip(new.edges()) {
-        assert_eq!(old_xml[was.span.clone()], new.bytes()[is.span.clone()]);
+    for (was, is) in old.edges.iter().zip(&new.edges) {
+        assert_eq!(old.text[was.clone()], new.text[is.clone()]);
     }
-    let (added, edges) = (&new.layers()[old.layers().len()..], &new.edges()[old.edges().len()..]);
+    let (added, edges) = (&new.layers[old.layers.len()..], &new.edges[old.edges.len()..]);
     assert!(!added.is_empty() && !edges.is_empty());
-    // Documents check ids themselves; names they do not.
-    let mut names: Vec<&str> = old.layers().iter().map(|layer| layer.name.as_str()).collect();
+    // Models check ids themselves when they are read; names they do not.
+    Model::read(out, None).unwrap();
+    let mut names: Vec<&str> = old.layers.iter().map(|layer| layer.name.as_str()).collect();
     for layer in added {
         assert!(layer.name.starts_with("xai/"), "{}", layer.name);
         assert!(!names.contains(&layer.name.as_str()), "{} is taken", layer.name);
@@ -232,7 +231,7 @@ fn check_added(original: &Path, out: &Path) {
         let (offset, size) = (number("offset"), number("size"));
         if offset < old_bin.len() {
             // A weight of the original once more.
-            let mut weights = old.layers().iter().filter(|was| was.kind == "Const");
+            let mut weights = old.layers.iter().filter(|was| was.kind == "Const");
             assert!(weights.any(|was| was.data == layer.data), "{} is no weight", layer.name);
             continue;
         }
@@ -245,9 +244,9 @@ fn check_added(original: &Path, out: &Path) {
     }
     // Weights are shared with the original, never copied.
     assert!(new_bin.len() - old_bin.len() < 16 * 1024, "{} bytes", new_bin.len() - old_bin.len());
-    let own = |name: &str| new.rt_info().get(&["xai", name]).map(str::to_owned);
-    assert_eq!(own("output").as_deref(), Some("saliency_map"));
-    let of_method: &[&str] = match own("method").as_deref() {
+    let own = |name: &str| new.record.get(name).map(String::as_str);
+    assert_eq!(own("output"), Some("saliency_map"));
+    let of_method: &[&str] = match own("method") {
         Some("classprobabilitymap") => &["scale_1", "scale_1_layout", "scale_1_fields", "saliency_size"],
         _ => &["target", "layout", "grid", "logits"],
     };
@@ -322,7 +321,7 @@ fn what_is_there_is_replaced_only_on_request() {
     let (status, _, err) = insert([text(&small("cnn_static")), "-o", text(&out), "--overwrite"]);
     assert_eq!(status, 0, "{err}");
     assert_eq!(listing(folder.path()), RESULT);
-    Document::read(&out).unwrap();
+    Model::read(&out, None).unwrap();
 }
 
 #[test]

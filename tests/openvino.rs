@@ -77,7 +77,7 @@ fn every_kind_agrees(options: impl Fn(usize) -> Options) {
 }
 
 fn verified(insertion: &Insertion<'_>, model: &Model, out: &Path) {
-    let original = model.document().path();
+    let [original, _] = model.files();
     insertion.write(&Destination::new(out, &[original], false).unwrap()).unwrap();
     let report = verify(original, out, &VerifyOptions::default()).unwrap();
     let name = out.file_stem().unwrap().display();

@@ -175,7 +175,7 @@ fn other_definitions_are_known_too() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_check_says_nothing_but_that() {
-    let files = Files::new(&with_branch(), 0.25);
+    let files = Files::new(WITH_BRANCH, 0.25);
     let child = std::process::Command::new(env!("CARGO_BIN_EXE_xai-verify"))
         .args([files.path("original.xml"), files.path("model.xml")])
         // More than any machine is done with when the signal comes.

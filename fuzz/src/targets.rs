@@ -4,11 +4,10 @@ use std::fs;
 use std::sync::LazyLock;
 
 use arbitrary::{Arbitrary, Unstructured};
-use xai_insert::runtime::RuntimeOptions;
 use xai_insert::verify::{Outcome as Verdict, VerifyOptions, verify};
 use xai_insert::{
-    Classes, Insertion, Method, Model, Options, Outcome, SaliencyType, Strategy, insert as insert_branch,
-    list_targets, remove,
+    Classes, Insertion, Method, Model, Options, Outcome, RuntimeOptions, SaliencyType, Strategy,
+    insert as insert_branch, list_targets, remove,
 };
 
 use super::mutation::{At, Mutation, mutate};

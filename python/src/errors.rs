@@ -33,9 +33,10 @@ pub(crate) fn library(error: Error) -> PyErr {
                 .collect();
             RefusedError::new_err((message, reasons))
         }
-        Error::Internal(_) => InternalError::new_err(message),
         Error::Runtime(_) => OpenVinoError::new_err(message),
         Error::Interrupted => pyo3::exceptions::PyKeyboardInterrupt::new_err(()),
+        // What nobody has given a class yet.
+        _ => InternalError::new_err(message),
     }
 }
 

@@ -12,9 +12,8 @@ use pyo3::types::{PyBytes, PyDict};
 use serde_json::json;
 use xai_insert::explain::picture::{heatmap, over_photo, photo as in_colours};
 use xai_insert::explain::{
-    ClassNames, Explanation, Folder, Photo, Prepared, ScoreFunction, Target, Targets, Wanted, Watch,
+    ClassNames, Explanation, Folder, Photo, Prepared, ScoreFunction, Target, Targets, Tensor, Wanted, Watch,
 };
-use xai_insert::runtime::Tensor;
 use xai_insert::{Error, Interrupt};
 
 use crate::errors::{UsageError, json as no_json, library};

@@ -7,9 +7,8 @@ use pyo3::types::PyDict;
 use xai_insert::explain::options as explaining;
 use xai_insert::explain::{ExplainOptions, Layout, PreprocessOptions, picture::Colours};
 use xai_insert::options as inserting;
-use xai_insert::runtime::RuntimeOptions;
 use xai_insert::verify::{ShapeOverride, VerifyOptions};
-use xai_insert::{Classes, Error, Options, Result as Found, SaliencyType};
+use xai_insert::{Classes, Error, Options, Result as Found, RuntimeOptions, SaliencyType};
 
 use crate::errors::{UsageError, library};
 use crate::keywords::Keywords;
@@ -26,6 +25,7 @@ pub(crate) fn insert_options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
         options.classes = classes.join(",").parse::<Classes>().map_err(wrong)?;
     }
     set(&mut options.feature_vector, keywords.flag("feature_vector")?);
+    set(&mut options.feature_vector_name, keywords.value("feature_vector_name", as_it_is)?);
     keywords.done()?;
     options.check().map_err(library)?;
     Ok(options)

@@ -100,8 +100,8 @@ pub(crate) fn insert(
             serde_json::to_string(&report).map_err(|error| xai_insert::Error::Internal(error.to_string()))?;
         Ok(Some(Written {
             xml: insertion.xml().to_vec(),
-            source: model.weights().path().to_path_buf(),
-            prefix: model.weights().len() as u64,
+            source: model.files()[1].to_path_buf(),
+            prefix: model.bin_len() as u64,
             tail: insertion.bin_tail().to_vec(),
             original: path.clone(),
             report,
@@ -121,7 +121,7 @@ pub(crate) fn remove(py: Python<'_>, path: PathBuf, weights: Option<PathBuf>) ->
         let model = Model::read(&path, weights.as_deref())?;
         let (xml, prefix) = xai_insert::remove(&model)?;
         let report = serde_json::json!({ "status": "removed", "bin_bytes": prefix });
-        let source = model.weights().path().to_path_buf();
+        let source = model.files()[1].to_path_buf();
         Ok(Written {
             xml,
             source,

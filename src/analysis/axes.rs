@@ -14,7 +14,7 @@ use crate::ops::Selection;
 
 /// What an atom runs over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
+pub(crate) enum Role {
     /// Samples.
     Batch,
     /// Rows of the grid.
@@ -29,7 +29,7 @@ pub enum Role {
 
 /// A factor of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Atom {
+pub(crate) struct Atom {
     /// What it runs over.
     pub role: Role,
     /// Its extent.
@@ -46,7 +46,7 @@ impl Atom {
     }
 
     /// The extent, as something that can be emitted; `None` where nothing tells it.
-    pub fn extent(&self) -> Option<Size> {
+    pub(crate) fn extent(&self) -> Option<Size> {
         match (self.size, self.origin) {
             (Dim::Fixed(size), _) => Some(Size::Fixed(size)),
             (Dim::Dynamic, Some((outlet, axis))) => Some(Size::Of(outlet, axis)),
@@ -57,7 +57,7 @@ impl Atom {
 
 /// One axis of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Axis {
+pub(crate) struct Axis {
     /// Class, distillation or register tokens before the grid's.
     pub prefix: usize,
     /// Factors, outermost first; their product is the extent less the prefix.
@@ -74,17 +74,17 @@ impl Axis {
     }
 
     /// Whether any of its atoms has that role.
-    pub fn has(&self, role: Role) -> bool {
+    pub(crate) fn has(&self, role: Role) -> bool {
         self.atoms.iter().any(|atom| atom.role == role)
     }
 
     /// Whether all of its atoms have that role, and nothing precedes them.
-    pub fn is(&self, role: Role) -> bool {
+    pub(crate) fn is(&self, role: Role) -> bool {
         self.prefix == 0 && self.atoms.iter().all(|atom| atom.role == role)
     }
 
     /// Whether it carries grid positions.
-    pub fn positional(&self) -> bool {
+    pub(crate) fn positional(&self) -> bool {
         self.has(Role::Height) || self.has(Role::Width)
     }
 
@@ -171,16 +171,16 @@ impl Axis {
 
 /// The axes of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Axes(pub Vec<Axis>);
+pub(crate) struct Axes(pub Vec<Axis>);
 
 impl Axes {
     /// The axis that carries the batch, perhaps with something else (windows, in windowed attention).
-    pub fn batch(&self) -> Option<usize> {
+    pub(crate) fn batch(&self) -> Option<usize> {
         self.0.iter().position(|axis| axis.has(Role::Batch))
     }
 
     /// Axes that carry grid positions.
-    pub fn positional(&self) -> Vec<usize> {
+    pub(crate) fn positional(&self) -> Vec<usize> {
         (0..self.0.len()).filter(|axis| self.0[*axis].positional()).collect()
     }
 }

@@ -11,7 +11,7 @@ use crate::ops::{Action, Activation, Passage};
 
 /// An attention block.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
+pub(crate) struct Block {
     /// What enters it.
     pub input: OutletId,
     /// The attention's result.
@@ -23,7 +23,7 @@ const MAX_STEPS: usize = 64;
 
 /// The attention blocks on the way to the logits, the last first. Attentions that read the same input in
 /// parallel are one block.
-pub fn blocks(model: &Model, labels: &Labels, scores: OutletId) -> Vec<Block> {
+pub(crate) fn blocks(model: &Model, labels: &Labels, scores: OutletId) -> Vec<Block> {
     let graph = model.graph();
     let search = Attentions::new(model, labels, scores);
     let depths = search.flow.depths(graph);
@@ -46,7 +46,7 @@ pub fn blocks(model: &Model, labels: &Labels, scores: OutletId) -> Vec<Block> {
 
 /// What norms make of a value before anything else does: `LN1(x)` of a pre-norm block; several of
 /// parallel blocks, none where the norm comes after the attention.
-pub fn normed(model: &Model, labels: &Labels, scores: OutletId, input: OutletId) -> Vec<OutletId> {
+pub(crate) fn normed(model: &Model, labels: &Labels, scores: OutletId, input: OutletId) -> Vec<OutletId> {
     let graph = model.graph();
     let search = Attentions::new(model, labels, scores);
     // By node: not reached, reached without a norm on the way, with one.

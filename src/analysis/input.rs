@@ -18,7 +18,7 @@ const MAX_STEPS: usize = 64;
 
 /// What the graph says of an image input.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct InputFacts {
+pub(crate) struct InputFacts {
     /// Order of axes: the Parameter's own `layout`, or what a convolution behind it takes for channels.
     pub layout: Option<ImageLayout>,
     /// What black and white are for the input, where the graph itself normalises pixels.
@@ -29,7 +29,7 @@ pub struct InputFacts {
 
 impl InputFacts {
     /// Looks at what follows an input of a model.
-    pub fn of(model: &Model, parameter: NodeId) -> Self {
+    pub(crate) fn of(model: &Model, parameter: NodeId) -> Self {
         let layer = model.document().layers().get(parameter.index());
         let port = layer.and_then(|layer| layer.outputs.first());
         let own = port.and_then(|port| ImageLayout::named(port.layout.as_deref()?));

@@ -9,11 +9,11 @@ use crate::ops::{Action, Extent, Selection, WindowKind};
 
 /// Labels of every outlet of a model, where known.
 #[derive(Debug, Clone)]
-pub struct Labels(Vec<Vec<Option<Axes>>>);
+pub(crate) struct Labels(Vec<Vec<Option<Axes>>>);
 
 impl Labels {
     /// Labels a model from its inputs on.
-    pub fn new(model: &Model) -> Self {
+    pub(crate) fn new(model: &Model) -> Self {
         Self(Vec::new()).extended(model)
     }
 
@@ -35,7 +35,7 @@ impl Labels {
     }
 
     /// Labels of an outlet.
-    pub fn get(&self, outlet: OutletId) -> Option<&Axes> {
+    pub(crate) fn get(&self, outlet: OutletId) -> Option<&Axes> {
         self.0.get(outlet.node.0)?.get(outlet.slot)?.as_ref()
     }
 

@@ -2,6 +2,7 @@
 
 mod axes;
 mod block;
+#[cfg(feature = "runtime")]
 mod input;
 mod labels;
 mod regroup;
@@ -10,9 +11,10 @@ mod walk;
 
 pub(crate) use axes::{Atom, Axes, Axis, Role};
 pub(crate) use block::{Block, blocks, normed};
+#[cfg(feature = "runtime")]
 pub(crate) use input::{IMAGENET_MEAN, InputFacts};
 pub(crate) use labels::Labels;
 pub(crate) use regroup::regroup;
-pub use target::{Candidate, Layout, Target};
+pub(crate) use target::{Candidate, Layout, Target};
 pub(crate) use target::{Positions, candidate, candidates, layout, unknown_layer};
 pub(crate) use walk::walk;

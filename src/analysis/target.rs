@@ -11,7 +11,7 @@ use crate::refusal::Reason;
 
 /// Where a feature map keeps its positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Positions {
+pub(crate) enum Positions {
     /// Height and width are axes.
     Map {
         /// Axis of the rows.
@@ -30,7 +30,7 @@ pub enum Positions {
 
 /// The axes of a feature map.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// Axis of the batch.
     pub batch: usize,
     /// Axis of the channels; any further axis has extent 1.
@@ -44,7 +44,7 @@ pub struct Layout {
 
 impl Layout {
     /// Tokens that belong to no position.
-    pub fn prefix(&self) -> usize {
+    pub(crate) fn prefix(&self) -> usize {
         match self.positions {
             Positions::Map { .. } => 0,
             Positions::Tokens { prefix, .. } => prefix,
@@ -52,7 +52,7 @@ impl Layout {
     }
 
     /// Number of positions K.
-    pub fn count(&self) -> Size {
+    pub(crate) fn count(&self) -> Size {
         Size::product([self.grid.0.clone(), self.grid.1.clone()])
     }
 }
@@ -65,7 +65,7 @@ impl fmt::Display for Layout {
 
 /// A feature map whose positions are masked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub(crate) struct Target {
     /// The tensor.
     pub outlet: OutletId,
     /// What its axes are.
@@ -76,14 +76,14 @@ pub struct Target {
 
 impl Target {
     /// All values that are masked.
-    pub fn masked(&self) -> Vec<OutletId> {
+    pub(crate) fn masked(&self) -> Vec<OutletId> {
         std::iter::once(self.outlet).chain(self.normed.iter().map(|(outlet, _)| *outlet)).collect()
     }
 }
 
 /// A value that was considered as target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// The tensor.
     pub outlet: OutletId,
     /// Its layer's name.
@@ -106,7 +106,7 @@ pub struct Candidate {
 ///
 /// # Errors
 /// [`Error::Usage`] where there is no layer of that name.
-pub fn candidates(
+pub(crate) fn candidates(
     model: &Model,
     labels: &Labels,
     scores: OutletId,
@@ -189,7 +189,7 @@ pub(crate) fn candidate(graph: &Graph, labels: &Labels, outlet: OutletId, cut: b
 ///
 /// # Errors
 /// A [`Reason`] where it does not have one batch, one channel and one pair of grid axes, in this order of rows before columns.
-pub fn layout(axes: Option<&Axes>, fact: &Fact) -> std::result::Result<Layout, Reason> {
+pub(crate) fn layout(axes: Option<&Axes>, fact: &Fact) -> std::result::Result<Layout, Reason> {
     let not_a_map = || Reason::NotAMap { axes: axes.map(ToString::to_string), fact: fact.to_string() };
     let axes = axes.ok_or_else(not_a_map)?;
     if !fact.element.is_float() {

@@ -37,6 +37,7 @@ pub struct Explainer {
 
 /// What a model said of a photo, and where it looked.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Explanation {
     /// The photo.
     pub path: PathBuf,
@@ -71,6 +72,7 @@ struct FittedPhoto<'a> {
 
 /// A class and its score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Prediction {
     /// The class.
     pub class: usize,

@@ -8,11 +8,12 @@ use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
 use image::{DynamicImage, RgbImage};
 
+use super::Explanation;
 use super::Settings;
 use super::metrics::Metrics;
 use super::picture::{Colours, heatmap};
-use super::{Explanation, resize_map};
 use crate::error::{Error, Result};
+use crate::preprocess::resize_map;
 
 /// Name of the page.
 pub(crate) const INDEX: &str = "index.html";

@@ -32,6 +32,8 @@ mod output;
 pub mod picture;
 mod reader;
 mod scores;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::path::PathBuf;
@@ -49,13 +51,15 @@ pub use output::{Files, Folder, read_map};
 pub use scores::{OutputActivation, ScoreFunction};
 pub use watch::{Quiet, Watch};
 
-pub use crate::ir::{ImageLayout as Layout, Resize};
+pub use crate::ir::{ElementType, ImageLayout as Layout, Resize};
 pub use crate::preprocess::{
-    Geometry, ImageInput, Origin, Photo, PreprocessOptions, Preprocessing, Preset, photos, resize_map,
+    Geometry, ImageInput, Origin, Photo, PreprocessOptions, Preprocessing, Preset, photos,
 };
+pub use crate::runtime::Tensor;
 
 /// What is applied, with nothing left open; for people and programs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Settings {
     /// The model.
     #[serde(serialize_with = "crate::place::lossy")]

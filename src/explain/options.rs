@@ -21,6 +21,7 @@ use crate::runtime::RuntimeOptions;
 
 /// Whether the model is looked into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Mode {
     /// White box where that is possible, else black box.
     #[default]
@@ -34,6 +35,7 @@ pub enum Mode {
 /// A black-box method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum BlackBox {
     /// Random masks (arXiv 1806.07421).
     Rise,
@@ -165,6 +167,7 @@ impl ExplainOptions {
 
 /// A method of either kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AnyMethod {
     /// A branch in the model.
     WhiteBox(Method),

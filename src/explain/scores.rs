@@ -14,6 +14,7 @@ use crate::tasks::{Ending, ScoreOutput};
 /// What turns an output into probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum OutputActivation {
     /// `exp(x) / sum(exp(x))`: one class is right.
     Softmax,

@@ -2,14 +2,19 @@
 //!
 //! # Where a base and a difference will go
 //!
-//! Maps are scaled by their extremes, so only *differences* between masks count, and they are a small part of each
-//! value. A value under all masks could therefore be a pair: a base, one row for each sample, and a difference,
-//! one row for each mask, which no rule ever subtracts from each other. Every kind below that holds a row for
-//! each mask ([`FormKind::PerPosition`], [`FormKind::Distinct`], [`FormKind::Dense`]) says where those rows stand,
-//! and would say so for the difference as well: the pair is no kind of its own, but a field `base:
-//! Option<OutletId>` beside the tensor of these three ([`Distinct`] has the room for it; the other two become
-//! structs). A masked value has it already: `background` is its base, and what is above that is its difference. A
-//! rule that is linear then treats both alike, a rule that is not asks for the derivative of the operation.
+//! Maps are scaled by their extremes, so only *differences* between masks count, and those are a small part of each
+//! value: half precision loses them before they are subtracted. A value under all masks can be a pair instead: a
+//! base, one row for each sample, and a difference, one row for each mask, and no rule ever subtracts two values
+//! that are nearly equal. The forms have the place for it:
+//!
+//! - [`Form::OneHot`] is such a pair already. Its base is the background, its difference what is above that.
+//! - The three forms that hold rows for each mask ([`Form::PerPosition`], [`Form::Distinct`], [`Form::Dense`]) say
+//!   how those rows are laid out, which is the same for values and for differences. They get a field `base:
+//!   Option<OutletId>`, the row for each sample, beside the tensor of the rows; without it the rows are values.
+//!
+//! The order of [`FormKind`] stays, as what a form costs is its rows. A rule that is linear does the same to both
+//! parts, which `Applied::linear` tells; any other needs a rule of its own for the
+//! difference, from the derivative of the operation.
 
 use serde::{Serialize, Serializer};
 

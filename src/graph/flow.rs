@@ -10,7 +10,7 @@ use super::{Graph, NodeId, OpKind, OutletId};
 /// `ShapeOf` ends a path: what is computed from a shape decides how data is arranged, but carries
 /// none of it.
 #[derive(Debug, Clone)]
-pub struct Flow {
+pub(crate) struct Flow {
     depends: Vec<bool>,
     on_path: Vec<bool>,
     cuts: Vec<NodeId>,
@@ -18,7 +18,7 @@ pub struct Flow {
 
 impl Flow {
     /// Follows data from `sources` to `sink`.
-    pub fn new(graph: &Graph, sources: &[NodeId], sink: NodeId) -> Self {
+    pub(crate) fn new(graph: &Graph, sources: &[NodeId], sink: NodeId) -> Self {
         let depends = depends(graph, sources);
         let mut on_path = vec![false; graph.len()];
         if depends[sink.0] {
@@ -36,17 +36,17 @@ impl Flow {
     }
 
     /// Whether any data of the sources arrives at `id`.
-    pub fn depends(&self, id: NodeId) -> bool {
+    pub(crate) fn depends(&self, id: NodeId) -> bool {
         self.depends[id.0]
     }
 
     /// Whether `id` lies on a path from a source to the sink.
-    pub fn on_path(&self, id: NodeId) -> bool {
+    pub(crate) fn on_path(&self, id: NodeId) -> bool {
         self.on_path[id.0]
     }
 
     /// Length of the longest path from a source to each node (by index); 0 off the paths.
-    pub fn depths(&self, graph: &Graph) -> Vec<usize> {
+    pub(crate) fn depths(&self, graph: &Graph) -> Vec<usize> {
         let mut depths = vec![0; graph.len()];
         for &id in graph.order().iter().filter(|id| self.on_path(**id)) {
             let before = graph.node(id).inputs.iter().map(|input| depths[input.node.0]).max();
@@ -71,7 +71,7 @@ impl Flow {
     /// Nodes that every path from a source to the sink passes, from the sink back.
     ///
     /// These are the dominators of the sink, seen from a virtual node before all sources.
-    pub fn cuts(&self) -> &[NodeId] {
+    pub(crate) fn cuts(&self) -> &[NodeId] {
         &self.cuts
     }
 }

@@ -10,7 +10,7 @@ macro_rules! kinds {
         /// What an operation is, however a file spells it.
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
-        pub enum OpKind {
+        pub(crate) enum OpKind {
             $(
                 #[doc = concat!("`", $name, "`")]
                 $kind,
@@ -21,7 +21,7 @@ macro_rules! kinds {
 
         impl OpKind {
             /// The spelling that OpenVINO writes.
-            pub fn name(&self) -> &str {
+            pub(crate) fn name(&self) -> &str {
                 match self {
                     $(Self::$kind => $name,)+
                     Self::Other(text) => text,
@@ -101,6 +101,7 @@ kinds! {
     HardSigmoid = "HardSigmoid",
     HSigmoid = "HSigmoid",
     HSwish = "HSwish",
+    Identity = "Identity",
     If = "If",
     Interpolate = "Interpolate",
     IsNaN = "IsNaN",
@@ -197,12 +198,12 @@ kinds! {
 
 impl OpKind {
     /// Whether it only lays elements out anew, in the same order.
-    pub fn is_reshape(&self) -> bool {
+    pub(crate) fn is_reshape(&self) -> bool {
         matches!(self, Self::Reshape | Self::Squeeze | Self::Unsqueeze)
     }
 
     /// Whether it is a convolution, grouped or transposed ones among them.
-    pub fn is_convolution(&self) -> bool {
+    pub(crate) fn is_convolution(&self) -> bool {
         matches!(
             self,
             Self::Convolution

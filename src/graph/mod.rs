@@ -6,10 +6,10 @@ mod node;
 mod output;
 mod size;
 
-pub use flow::Flow;
-pub use kind::OpKind;
+pub(crate) use flow::Flow;
+pub(crate) use kind::OpKind;
 pub(crate) use node::constants;
-pub use node::{Fact, Graph, Node, NodeId, Op, Outlet, OutletId};
-pub use output::Output;
-pub use size::Size;
+pub(crate) use node::{Fact, Graph, Node, NodeId, Op, Outlet, OutletId};
+pub(crate) use output::Output;
+pub(crate) use size::Size;
 pub(crate) use size::index;

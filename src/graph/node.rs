@@ -11,18 +11,18 @@ use crate::place::Place;
 
 /// A node of a graph: an index into its nodes. Nodes of a patch count on from the graph's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(pub(crate) usize);
+pub(crate) struct NodeId(pub(crate) usize);
 
 impl NodeId {
     /// Place among all nodes, counted from 0.
-    pub fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         self.0
     }
 }
 
 /// One output of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OutletId {
+pub(crate) struct OutletId {
     /// The node.
     pub node: NodeId,
     /// Which of its outputs, counted from 0 in port order.
@@ -31,14 +31,14 @@ pub struct OutletId {
 
 impl OutletId {
     /// The `slot`-th output of `node`.
-    pub fn new(node: NodeId, slot: usize) -> Self {
+    pub(crate) fn new(node: NodeId, slot: usize) -> Self {
         Self { node, slot }
     }
 }
 
 /// What is known of a tensor before inference.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Fact {
+pub(crate) struct Fact {
     /// Element type.
     pub element: ElementType,
     /// Dimensions.
@@ -47,12 +47,12 @@ pub struct Fact {
 
 impl Fact {
     /// Pairs an element type with a shape.
-    pub fn new(element: ElementType, shape: Shape) -> Self {
+    pub(crate) fn new(element: ElementType, shape: Shape) -> Self {
         Self { element, shape }
     }
 
     /// Number of dimensions.
-    pub fn rank(&self) -> usize {
+    pub(crate) fn rank(&self) -> usize {
         self.shape.len()
     }
 }
@@ -65,7 +65,7 @@ impl std::fmt::Display for Fact {
 
 /// An operation with its attributes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Op {
+pub(crate) struct Op {
     /// What it is.
     pub kind: OpKind,
     /// The `type` in the file, where that is not the spelling of the kind.
@@ -78,7 +78,7 @@ pub struct Op {
 
 impl Op {
     /// An operation of an operation set, without attributes.
-    pub fn new(kind: OpKind, opset: &str) -> Self {
+    pub(crate) fn new(kind: OpKind, opset: &str) -> Self {
         Self { kind, spelling: None, opset: opset.to_owned(), attributes: Vec::new() }
     }
 
@@ -90,20 +90,20 @@ impl Op {
     }
 
     /// The `type` that the IR gives it, spelled as in the file.
-    pub fn type_name(&self) -> &str {
+    pub(crate) fn type_name(&self) -> &str {
         self.spelling.as_deref().unwrap_or(self.kind.name())
     }
 
     /// With an attribute more.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.attributes.push((name.to_owned(), value.to_string()));
         self
     }
 
     /// With an attribute replaced, where it is there.
     #[must_use]
-    pub fn replacing(mut self, name: &str, value: impl ToString) -> Self {
+    pub(crate) fn replacing(mut self, name: &str, value: impl ToString) -> Self {
         for (key, text) in &mut self.attributes {
             if key == name {
                 *text = value.to_string();
@@ -113,30 +113,30 @@ impl Op {
     }
 
     /// An attribute's text.
-    pub fn attribute(&self, name: &str) -> Option<&str> {
+    pub(crate) fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// An attribute as a list of integers (`"1, 1"`); `None` where absent or no such list.
-    pub fn integers(&self, name: &str) -> Option<Vec<i64>> {
+    pub(crate) fn integers(&self, name: &str) -> Option<Vec<i64>> {
         let text = self.attribute(name)?;
         text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(|text| text.parse().ok()).collect()
     }
 
     /// An attribute as one integer; `None` where absent or no integer.
-    pub fn integer(&self, name: &str) -> Option<i64> {
+    pub(crate) fn integer(&self, name: &str) -> Option<i64> {
         self.attribute(name)?.trim().parse().ok()
     }
 
     /// An attribute as a truth value, `false` where absent.
-    pub fn flag(&self, name: &str) -> bool {
+    pub(crate) fn flag(&self, name: &str) -> bool {
         matches!(self.attribute(name).map(str::trim), Some("true" | "1" | "True"))
     }
 }
 
 /// One output of a [`Node`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outlet {
+pub(crate) struct Outlet {
     /// Type and shape.
     pub fact: Fact,
     /// Port id in the file.
@@ -147,7 +147,7 @@ pub struct Outlet {
 
 /// A layer, with its inputs resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
+pub(crate) struct Node {
     /// Layer id in the file.
     pub layer: u64,
     /// Layer name.
@@ -168,14 +168,14 @@ pub struct Node {
 
 impl Node {
     /// This node, for messages.
-    pub fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         Place { layer: self.name.clone(), kind: self.op.type_name().to_owned(), id: self.layer, port: None }
     }
 }
 
 /// The graph of a document.
 #[derive(Debug, Clone)]
-pub struct Graph {
+pub(crate) struct Graph {
     nodes: Vec<Node>,
     order: Vec<NodeId>,
     users: Vec<Vec<NodeId>>,
@@ -188,7 +188,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Xml`] with the edge's offset where it starts or ends nowhere or feeds an input that
     /// is fed already, [`Error::Layer`] where no edge leads to an input, or the graph has a cycle.
-    pub fn new(document: &Document) -> Result<Self> {
+    pub(crate) fn new(document: &Document) -> Result<Self> {
         let layers = document.layers();
         let index: HashMap<u64, usize> = layers.iter().enumerate().map(|(i, layer)| (layer.id, i)).collect();
         let mut inputs: Vec<Vec<Option<OutletId>>> =
@@ -254,13 +254,8 @@ impl Graph {
     }
 
     /// Number of nodes.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.nodes.len()
-    }
-
-    /// Whether there are no nodes.
-    pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
     }
 
     /// A node of this graph.
@@ -268,32 +263,32 @@ impl Graph {
     /// # Panics
     /// Where the id is that of a patch or of a larger graph; [`Finished::node`](super::Finished::node)
     /// and [`Patch::node`](super::Patch::node) take both.
-    pub fn node(&self, id: NodeId) -> &Node {
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }
 
     /// All nodes in file order.
-    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node))
     }
 
     /// All nodes, producers before consumers.
-    pub fn order(&self) -> &[NodeId] {
+    pub(crate) fn order(&self) -> &[NodeId] {
         &self.order
     }
 
     /// Nodes that read an output of `id`, in file order.
-    pub fn users(&self, id: NodeId) -> &[NodeId] {
+    pub(crate) fn users(&self, id: NodeId) -> &[NodeId] {
         &self.users[id.0]
     }
 
     /// What is known of an outlet.
-    pub fn fact(&self, outlet: OutletId) -> &Fact {
+    pub(crate) fn fact(&self, outlet: OutletId) -> &Fact {
         &self.nodes[outlet.node.0].outputs[outlet.slot].fact
     }
 
     /// The first output of the layer of that name, or the output that carries that tensor name.
-    pub fn find(&self, name: &str) -> Option<OutletId> {
+    pub(crate) fn find(&self, name: &str) -> Option<OutletId> {
         let by_tensor = || {
             self.nodes().find_map(|(id, node)| {
                 let slot = node.outputs.iter().position(|outlet| outlet.names.iter().any(|n| n == name))?;
@@ -305,14 +300,14 @@ impl Graph {
     }
 
     /// The model's outputs: what feeds its Results, in file order.
-    pub fn results(&self) -> impl Iterator<Item = (NodeId, OutletId)> {
+    pub(crate) fn results(&self) -> impl Iterator<Item = (NodeId, OutletId)> {
         self.nodes()
             .filter(|(_, node)| node.op.kind == OpKind::Result)
             .filter_map(|(id, node)| Some((id, *node.inputs.first()?)))
     }
 
     /// Names of a model output: its Result's own, or those of the tensor that feeds it.
-    pub fn output_names(&self, result: NodeId, outlet: OutletId) -> &[String] {
+    pub(crate) fn output_names(&self, result: NodeId, outlet: OutletId) -> &[String] {
         match &self.node(result).output_names[..] {
             [] => &self.node(outlet.node).outputs[outlet.slot].names,
             own => own,
@@ -320,12 +315,12 @@ impl Graph {
     }
 
     /// The model's inputs, in file order.
-    pub fn parameters(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         self.nodes().filter(|(_, node)| node.op.kind == OpKind::Parameter)
     }
 
     /// A name to show for an outlet: its layer, and the slot where there are several.
-    pub fn label(&self, outlet: OutletId) -> String {
+    pub(crate) fn label(&self, outlet: OutletId) -> String {
         let node = self.node(outlet.node);
         if node.outputs.len() > 1 { format!("{}:{}", node.name, outlet.slot) } else { node.name.clone() }
     }

@@ -5,7 +5,7 @@ use crate::error::Error;
 
 /// An output of a model: a Result and what feeds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Output<'a> {
+pub(crate) struct Output<'a> {
     /// Its place among the model's outputs, in file order.
     pub place: usize,
     /// The Result.
@@ -20,19 +20,19 @@ pub struct Output<'a> {
 
 impl<'a> Output<'a> {
     /// The name to show: its first, or that of the layer that makes it.
-    pub fn name(&self) -> &'a str {
+    pub(crate) fn name(&self) -> &'a str {
         self.names.first().map_or(self.layer, String::as_str)
     }
 
     /// Whether somebody means it by that name: of the tensor, of the layer that makes it, or of the Result.
-    pub fn is(&self, name: &str) -> bool {
+    pub(crate) fn is(&self, name: &str) -> bool {
         self.names.iter().any(|own| own == name) || self.layer == name || self.result_layer == name
     }
 }
 
 impl Graph {
     /// The model's outputs, in file order.
-    pub fn outputs(&self) -> impl Iterator<Item = Output<'_>> {
+    pub(crate) fn outputs(&self) -> impl Iterator<Item = Output<'_>> {
         self.results().enumerate().map(|(place, (result, outlet))| Output {
             place,
             result,
@@ -44,7 +44,7 @@ impl Graph {
     }
 
     /// The output of that name: of a tensor, else of the layer that makes it, else of the Result.
-    pub fn output(&self, name: &str) -> Option<Output<'_>> {
+    pub(crate) fn output(&self, name: &str) -> Option<Output<'_>> {
         let by_tensor = self.outputs().find(|output| output.names.iter().any(|own| own == name));
         by_tensor.or_else(|| self.outputs().find(|output| output.is(name)))
     }

@@ -5,7 +5,7 @@ use crate::ir::Dim;
 
 /// An extent that is known now, or will be read off a tensor's shape during inference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Size {
+pub(crate) enum Size {
     /// Known now.
     Fixed(usize),
     /// Dimension `axis` of a tensor.
@@ -16,7 +16,7 @@ pub enum Size {
 
 impl Size {
     /// The extent as a dimension.
-    pub fn dim(&self) -> Dim {
+    pub(crate) fn dim(&self) -> Dim {
         match self {
             Size::Fixed(value) => Dim::Fixed(*value),
             Size::Of(..) => Dim::Dynamic,
@@ -25,7 +25,7 @@ impl Size {
     }
 
     /// Product of extents, reduced to a number where all are known.
-    pub fn product(factors: impl IntoIterator<Item = Size>) -> Size {
+    pub(crate) fn product(factors: impl IntoIterator<Item = Size>) -> Size {
         let mut known = 1usize;
         let mut open = Vec::new();
         for factor in factors {

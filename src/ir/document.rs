@@ -1,17 +1,15 @@
 //! An IR's XML: the bytes as they are, and what stands where in them.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{ElementType, RtInfo, Shape, parse};
-use crate::error::{Error, Result};
+use super::{ElementType, RtInfo, Shape};
+
 use crate::place::Place;
 
 /// The XML of an IR: its bytes, its layers and edges, and the places where additions go.
 #[derive(Debug, Clone)]
-pub struct Document {
+pub(crate) struct Document {
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
     pub(super) version: u32,
@@ -35,7 +33,7 @@ pub(super) struct Sections {
 
 /// A `<layer>` of the net itself; layers inside control-flow bodies are part of their owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayerElement {
+pub(crate) struct LayerElement {
     /// `id` attribute, unique in the net.
     pub id: u64,
     /// `name` attribute.
@@ -63,14 +61,14 @@ pub struct LayerElement {
 
 impl LayerElement {
     /// This layer, for messages.
-    pub fn place(&self, port: Option<u32>) -> Place {
+    pub(crate) fn place(&self, port: Option<u32>) -> Place {
         Place { layer: self.name.clone(), kind: self.kind.clone(), id: self.id, port }
     }
 }
 
 /// A `<port>` of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortElement {
+pub(crate) struct PortElement {
     /// `id` attribute, unique in the layer.
     pub id: u32,
     /// `precision` attribute; inputs of old files lack it.
@@ -85,7 +83,7 @@ pub struct PortElement {
 
 /// An `<edge>` of the net.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EdgeElement {
+pub(crate) struct EdgeElement {
     /// Layer id and port id where the tensor comes from.
     pub from: (u64, u32),
     /// Layer id and port id where it goes.
@@ -94,67 +92,34 @@ pub struct EdgeElement {
     pub span: Range<usize>,
 }
 
-/// An XML beyond this size is no graph; refusing it early keeps memory bounded.
-const MAX_XML_BYTES: u64 = 1 << 30;
-
 impl Document {
-    /// Reads and parses the XML at `path`.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where the file cannot be read, [`Error::Xml`] with the byte offset where it is
-    /// no IR of version 10 or 11, [`Error::Layer`] where a layer contradicts itself.
-    pub fn read(path: &Path) -> Result<Self> {
-        let mut file = File::open(path).map_err(|e| Error::io("read", path, e))?;
-        let metadata = file.metadata().map_err(|e| Error::io("read", path, e))?;
-        if metadata.is_dir() {
-            let message = format!("{} is a folder; give the model's XML file", path.display());
-            return Err(Error::usage(message));
-        }
-        if metadata.len() > MAX_XML_BYTES {
-            let message =
-                format!("{} has {} bytes, too many for an IR's XML", path.display(), metadata.len());
-            return Err(Error::usage(message));
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
-        file.read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
-        Self::parse(path, bytes)
-    }
-
-    /// Parses XML that is already in memory; `path` is used in messages.
-    ///
-    /// # Errors
-    /// As [`Document::read`].
-    pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
-        parse::parse(path, bytes)
-    }
-
     /// Where the document was read from.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The XML exactly as read.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// IR version: 10 or 11.
-    pub fn version(&self) -> u32 {
+    pub(crate) fn version(&self) -> u32 {
         self.version
     }
 
     /// Layers of the net in file order.
-    pub fn layers(&self) -> &[LayerElement] {
+    pub(crate) fn layers(&self) -> &[LayerElement] {
         &self.layers
     }
 
     /// Edges of the net in file order.
-    pub fn edges(&self) -> &[EdgeElement] {
+    pub(crate) fn edges(&self) -> &[EdgeElement] {
         &self.edges
     }
 
     /// The net's `<rt_info>`; empty where the file has none.
-    pub fn rt_info(&self) -> &RtInfo {
+    pub(crate) fn rt_info(&self) -> &RtInfo {
         &self.rt_info
     }
 }

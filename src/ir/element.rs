@@ -9,6 +9,8 @@ macro_rules! element_types {
         /// The IR spells each type twice: lower case in attributes (`element_type="f16"`),
         /// upper case on ports (`precision="FP16"`).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        // Names are those of OpenVINO.
+        #[allow(clippy::upper_case_acronyms)]
         pub enum ElementType { $(#[doc = $doc] $variant),* }
 
         impl ElementType {

@@ -9,24 +9,33 @@
 mod document;
 mod element;
 mod files;
+#[cfg(feature = "runtime")]
 mod layout;
+#[cfg(feature = "runtime")]
 mod model_info;
 mod parse;
+mod read;
 mod record;
 mod rt_info;
 mod shape;
 mod splice;
 mod weights;
 
-pub use document::{Document, EdgeElement, LayerElement, PortElement};
+pub(crate) use document::{Document, EdgeElement, LayerElement, PortElement};
 pub use element::ElementType;
 pub use files::{Destination, PendingFile};
+#[cfg(feature = "runtime")]
 pub use layout::ImageLayout;
-pub use model_info::{Entry, ModelInfo, Resize};
+#[cfg(feature = "runtime")]
+pub use model_info::Resize;
+#[cfg(feature = "runtime")]
+pub(crate) use model_info::{Entry, ModelInfo};
 pub use record::Classes;
-pub(crate) use record::{Record, SECTION, key, section};
-pub use rt_info::RtInfo;
+#[cfg(feature = "runtime")]
+pub(crate) use record::SECTION;
+pub(crate) use record::{Record, key, section};
+pub(crate) use rt_info::RtInfo;
 pub(crate) use shape::is_absurd;
-pub use shape::{Dim, Shape, ShapeDisplay, resolve_axis};
-pub use splice::{Splice, escape};
-pub use weights::Weights;
+pub(crate) use shape::{Dim, Shape, ShapeDisplay, resolve_axis};
+pub(crate) use splice::{Splice, escape};
+pub(crate) use weights::Weights;

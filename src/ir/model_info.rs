@@ -8,6 +8,7 @@ use super::{ImageLayout, RtInfo};
 /// How a photo gets the size of the input, by the names of Model API's `resize_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Resize {
     /// Stretched to the input's size.
     #[default]
@@ -41,11 +42,11 @@ impl Resize {
 }
 
 /// An entry as read, or its text where that makes no sense. Whoever needs the entry complains, and nobody else.
-pub type Entry<T> = std::result::Result<T, String>;
+pub(crate) type Entry<T> = std::result::Result<T, String>;
 
 /// What `model_info` says; `None` where it says nothing, or has an empty value.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct ModelInfo {
+pub(crate) struct ModelInfo {
     /// `layout`: order of the input's axes. Other orders than those of images count as nothing.
     pub layout: Option<ImageLayout>,
     /// `mean_values`: subtracted from pixels of 0 to 255, one number or one for each channel in the network's order.
@@ -69,7 +70,7 @@ pub struct ModelInfo {
 
 impl ModelInfo {
     /// Reads the section of a net's `<rt_info>`; all is `None` where there is none.
-    pub fn read(rt_info: &RtInfo) -> Self {
+    pub(crate) fn read(rt_info: &RtInfo) -> Self {
         let Some(section) = rt_info.child("model_info") else { return Self::default() };
         let text = |name| section.get(&[name]).map(str::trim).filter(|text| !text.is_empty());
         let flag = |name| text(name).map(|text| ["true", "yes", "1"].contains(&&*text.to_lowercase()));

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// One dimension of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dim {
+pub(crate) enum Dim {
     /// Known when the model is read.
     Fixed(usize),
     /// Known only at inference; `-1` in the IR.
@@ -13,7 +13,7 @@ pub enum Dim {
 
 impl Dim {
     /// The value, where known.
-    pub fn fixed(self) -> Option<usize> {
+    pub(crate) fn fixed(self) -> Option<usize> {
         match self {
             Dim::Fixed(value) => Some(value),
             Dim::Dynamic => None,
@@ -21,12 +21,12 @@ impl Dim {
     }
 
     /// Whether the dimension is known to be 1.
-    pub fn is_one(self) -> bool {
+    pub(crate) fn is_one(self) -> bool {
         self == Dim::Fixed(1)
     }
 
     /// Product of two dimensions; unknown as soon as one is, and on overflow.
-    pub fn times(self, other: Dim) -> Dim {
+    pub(crate) fn times(self, other: Dim) -> Dim {
         match (self, other) {
             (Dim::Fixed(a), Dim::Fixed(b)) => a.checked_mul(b).map_or(Dim::Dynamic, Dim::Fixed),
             _ => Dim::Dynamic,
@@ -34,7 +34,7 @@ impl Dim {
     }
 
     /// As a number of a shape tensor: `-1` where unknown.
-    pub fn as_i64(self) -> i64 {
+    pub(crate) fn as_i64(self) -> i64 {
         match self {
             Dim::Fixed(value) => i64::try_from(value).unwrap_or(i64::MAX),
             Dim::Dynamic => -1,
@@ -69,10 +69,10 @@ pub(crate) fn is_absurd(shape: &[Dim]) -> bool {
 }
 
 /// The dimensions of a tensor, outermost first.
-pub type Shape = Vec<Dim>;
+pub(crate) type Shape = Vec<Dim>;
 
 /// Displays a shape as `[1,3,?,224]`.
-pub struct ShapeDisplay<'a>(pub &'a [Dim]);
+pub(crate) struct ShapeDisplay<'a>(pub &'a [Dim]);
 
 impl fmt::Display for ShapeDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,7 +88,7 @@ impl fmt::Display for ShapeDisplay<'_> {
 }
 
 /// Resolves an axis that counts from the end where negative; `None` where there is no such axis.
-pub fn resolve_axis(axis: i64, rank: usize) -> Option<usize> {
+pub(crate) fn resolve_axis(axis: i64, rank: usize) -> Option<usize> {
     let rank_i = i64::try_from(rank).ok()?;
     let axis = if axis < 0 { axis.checked_add(rank_i)? } else { axis };
     usize::try_from(axis).ok().filter(|axis| *axis < rank)

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// What is added to a document: fragments of XML for each of its three sections.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Splice {
+pub(crate) struct Splice {
     /// `<layer>` elements, each preceded by a line break.
     pub layers: String,
     /// `<edge>` elements, each preceded by a line break.
@@ -24,7 +24,7 @@ const SECTION_END: &str = "\n\t\t</xai>";
 
 impl Splice {
     /// The document's bytes with the additions in place; `bin_bytes` is the size of the original BIN.
-    pub fn apply(&self, document: &Document, bin_bytes: usize) -> Vec<u8> {
+    pub(crate) fn apply(&self, document: &Document, bin_bytes: usize) -> Vec<u8> {
         let original = document.bytes();
         let sections = &document.sections;
         let mut cuts: Vec<(std::ops::Range<usize>, String)> = vec![
@@ -78,7 +78,7 @@ impl Splice {
     /// # Errors
     /// [`Error::Usage`] where the document holds no branch of ours, or has been rewritten since
     /// by something else, so that its original bytes are gone.
-    pub fn remove(document: &Document) -> Result<(Vec<u8>, usize)> {
+    pub(crate) fn remove(document: &Document) -> Result<(Vec<u8>, usize)> {
         let path = document.path().display();
         // Of several branches the last one added is the one that can be told apart: its parts are at the ends.
         let children = &document.rt_info().children;
@@ -170,6 +170,6 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Escapes text for an attribute value.
-pub fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     quick_xml::escape::escape(text).into_owned()
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// The weights of an IR. Of a file only the pages that are asked for are read.
 #[derive(Debug)]
-pub struct Weights {
+pub(crate) struct Weights {
     path: PathBuf,
     contents: Contents,
 }
@@ -39,7 +39,7 @@ impl Weights {
     /// # Errors
     /// [`Error::Io`] where the file cannot be opened (a model without constants needs none),
     /// [`Error::Weights`] where a Const reaches beyond its end.
-    pub fn open(path: &Path, constants: &[&LayerElement]) -> Result<Self> {
+    pub(crate) fn open(path: &Path, constants: &[&LayerElement]) -> Result<Self> {
         let file = match File::open(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && constants.is_empty() => {
                 return Ok(Self { path: path.to_path_buf(), contents: Contents::Nothing });
@@ -62,7 +62,7 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::Weights`] where a Const reaches beyond their end.
-    pub fn from_bytes(path: &Path, bytes: Vec<u8>, constants: &[&LayerElement]) -> Result<Self> {
+    pub(crate) fn from_bytes(path: &Path, bytes: Vec<u8>, constants: &[&LayerElement]) -> Result<Self> {
         Self { path: path.to_path_buf(), contents: Contents::Memory(bytes) }.checked(constants)
     }
 
@@ -82,22 +82,17 @@ impl Weights {
     }
 
     /// Where the weights were read from.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Size of the BIN in bytes.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.contents.bytes().len()
     }
 
-    /// Whether the BIN holds nothing.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// `size` bytes from `offset` on; `None` where they reach beyond the end.
-    pub fn bytes(&self, offset: usize, size: usize) -> Option<&[u8]> {
+    pub(crate) fn bytes(&self, offset: usize, size: usize) -> Option<&[u8]> {
         if size == 0 {
             return Some(&[]);
         }

@@ -23,6 +23,7 @@ pub(crate) use scaling::Encoding;
 /// A saliency method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Method {
     /// Logits with one position of the features kept at a time: `[N, classes, h, w]`, a map for each
     /// class (arXiv 2209.14074).
@@ -101,6 +102,7 @@ impl Method {
 /// Element type of the saliency output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum SaliencyType {
     /// 0 to 255, truncated.
     #[default]

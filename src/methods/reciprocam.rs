@@ -4,7 +4,7 @@
 use super::scaling::scale;
 use super::{Branch, Request};
 use crate::analysis::Target;
-use crate::forward::{Lowering, Mask, Order};
+use crate::forward::{Evaluated, Mask, MaskedHead, Order, evaluate};
 use crate::graph::OutletId;
 use crate::patch::Patch;
 use crate::refusal::Reason;
@@ -33,12 +33,9 @@ pub(super) fn masked_logits(
     target: &Target,
     mask: Mask,
 ) -> Result<Branch, Reason> {
-    let mut lowering =
-        Lowering::new(patch, request.labels, target, mask, logits, request.strategy, request.budget)?;
-    let scores = lowering.scores(logits, request.classes);
-    let scores =
-        scores.map_err(|why| Reason::Operation { place: lowering.place(logits.outlet), why: why.into() })?;
-    let (steps, dense_bytes) = (lowering.steps().to_vec(), lowering.dense_bytes(logits));
+    let (labels, strategy, budget) = (request.labels, request.strategy, request.budget);
+    let head = MaskedHead { labels, target, logits, mask, strategy, budget };
+    let Evaluated { scores, steps, dense_bytes } = evaluate(patch, &head, request.classes)?;
     // Scaled and converted before the axes move: a byte is cheaper to move than a float.
     let scaled = scale(patch, request.encoding, scores.outlet, scores.positions());
     let saliency = lay_out(patch, request.name, target, scaled, scores.order);

@@ -1,6 +1,5 @@
 //! What can be told of tensors before inference: constants, known shapes, and what is computed from them.
 
-use super::fold;
 use crate::graph::{Fact, Graph, Node, OpKind, OutletId};
 use crate::ir::{ElementType, Weights};
 
@@ -25,18 +24,6 @@ impl<'a> Constants<'a> {
 
     pub(super) fn fact(self, outlet: OutletId) -> &'a Fact {
         self.graph.fact(outlet)
-    }
-
-    /// The integers that an outlet holds, row-major.
-    ///
-    /// `None` where they depend on an input, are no integers or far too many to be a shape.
-    pub(crate) fn integers(self, outlet: OutletId) -> Option<Vec<i64>> {
-        fold::integers(self, outlet)
-    }
-
-    /// The integers of a node's input.
-    pub(super) fn input_integers(self, node: &Node, input: usize) -> Option<Vec<i64>> {
-        self.integers(*node.inputs.get(input)?)
     }
 
     /// The single number of a constant scalar, whatever its type.

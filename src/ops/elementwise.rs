@@ -19,6 +19,7 @@ pub(super) fn action(constants: Constants<'_>, node: &Node) -> Option<Action> {
         | OpKind::Floor
         | OpKind::Gelu
         | OpKind::HSwish
+        | OpKind::Identity
         | OpKind::Mish
         | OpKind::Negative
         | OpKind::PRelu
@@ -53,7 +54,7 @@ pub(super) fn action(constants: Constants<'_>, node: &Node) -> Option<Action> {
         // The first set has the data third.
         OpKind::BatchNormInference if node.op.opset != "opset1" => Action::Pointwise(Zero::Lost),
         OpKind::Add | OpKind::Subtract | OpKind::Maximum | OpKind::Minimum | OpKind::SquaredDifference => {
-            Action::Elementwise(Zero::AllZero)
+            Action::Elementwise(Zero::All)
         }
         OpKind::Multiply => Action::Elementwise(Zero::Absorbing),
         OpKind::Divide => Action::Elementwise(Zero::First),

@@ -11,10 +11,19 @@ use crate::ir::{Dim, ElementType, resolve_axis};
 /// again and again, takes exponential time.
 const MAX_VISITS: usize = 256;
 
-/// The values of an integer tensor, row-major, where known.
-pub(super) fn integers(constants: Constants<'_>, outlet: OutletId) -> Option<Vec<i64>> {
-    let mut left = MAX_VISITS;
-    evaluate(constants, outlet, &mut left)
+impl Constants<'_> {
+    /// The integers that an outlet holds, row-major.
+    ///
+    /// `None` where they depend on an input, are no integers or far too many to be a shape.
+    pub(crate) fn integers(self, outlet: OutletId) -> Option<Vec<i64>> {
+        let mut left = MAX_VISITS;
+        evaluate(self, outlet, &mut left)
+    }
+
+    /// The integers of a node's input.
+    pub(super) fn input_integers(self, node: &Node, input: usize) -> Option<Vec<i64>> {
+        self.integers(*node.inputs.get(input)?)
+    }
 }
 
 fn evaluate(constants: Constants<'_>, outlet: OutletId, left: &mut usize) -> Option<Vec<i64>> {

@@ -21,18 +21,18 @@ mod window;
 pub(crate) use boxes::BoxStage;
 pub(crate) use constants::Constants;
 pub(crate) use linear::is_linear;
-pub use passage::Activation;
+pub(crate) use passage::Activation;
 pub(crate) use passage::{Passage, source};
-pub use reduce::Reduction;
-pub use select::Selection;
-pub use window::{Extent, Window, WindowKind};
+pub(crate) use reduce::Reduction;
+pub(crate) use select::Selection;
+pub(crate) use window::{Extent, Window, WindowKind};
 
 use crate::graph::{Node, OpKind};
 use crate::ir::resolve_axis;
 
 /// What becomes of zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Zero {
+pub(crate) enum Zero {
     /// f(0) = 0.
     Kept,
     /// f(0) may be anything.
@@ -42,14 +42,14 @@ pub enum Zero {
     /// 0 where the first operand is 0: a quotient.
     First,
     /// 0 where all operands are 0: a sum.
-    AllZero,
+    All,
 }
 
 /// How an operation moves and mixes the elements of its first input.
 ///
 /// Axes are those of the first input, counted from 0; negative ones of the IR are resolved.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Every element by itself; all inputs broadcast as numpy does.
     Elementwise(Zero),
     /// Every element of the first input by itself; other inputs are parameters of the function.

@@ -23,7 +23,7 @@ pub(crate) enum Passage {
 
 /// What turns scores into probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
+pub(crate) enum Activation {
     /// Each score by itself.
     Sigmoid,
     /// Over the classes.
@@ -34,7 +34,7 @@ pub enum Activation {
 
 impl Activation {
     /// The name by which it is recorded.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sigmoid => "sigmoid",
             Self::Softmax | Self::LogSoftmax => "softmax",
@@ -54,7 +54,7 @@ impl Passage {
             OpKind::Sigmoid => Self::Activation(Activation::Sigmoid),
             OpKind::SoftMax => Self::Activation(Activation::Softmax),
             OpKind::LogSoftmax => Self::Activation(Activation::LogSoftmax),
-            OpKind::Convert | OpKind::Sqrt => Self::Same,
+            OpKind::Convert | OpKind::Identity | OpKind::Sqrt => Self::Same,
             // A positive power keeps the order of what is not negative, such as probabilities.
             OpKind::Power => {
                 let exponent = node.inputs.get(1).and_then(|input| constants.scalar(*input));

@@ -5,7 +5,7 @@ use crate::graph::{Node, OpKind};
 
 /// What a reduction computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reduction {
+pub(crate) enum Reduction {
     /// Arithmetic mean.
     Mean,
     /// Sum.

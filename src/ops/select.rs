@@ -6,7 +6,7 @@ use crate::ir::Dim;
 
 /// Which part of an axis an operation takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selection {
+pub(crate) struct Selection {
     /// The axis of the input.
     pub axis: usize,
     /// First index, counted from the start; `None` where not known.

@@ -6,7 +6,7 @@ use crate::ir::Dim;
 
 /// A convolution or pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub(crate) struct Window {
     /// What it computes.
     pub kind: WindowKind,
     /// What it looks at.
@@ -15,7 +15,7 @@ pub struct Window {
 
 /// What a window operation computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WindowKind {
+pub(crate) enum WindowKind {
     /// `Convolution`: mixes channels.
     Convolution,
     /// `GroupConvolution`: mixes channels within groups.
@@ -26,7 +26,7 @@ pub enum WindowKind {
 
 /// What a window operation looks at for one element of its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
+pub(crate) enum Extent {
     /// One position: kernel and stride 1, no padding.
     Point,
     /// The whole map: one output position, nothing padded.

@@ -50,11 +50,26 @@ macro_rules! choice {
 pub(crate) use choice;
 
 choice!(Task: Classification "classification", Detection "detection");
-choice!(Kernel: Gaussian "gaussian", Single "single");
 choice!(SaliencyType: U8 "u8", F32 "f32");
 choice!(Strategy: Auto "auto", Dense "dense");
 choice!(Method: ReciproCam "reciprocam", VitReciproCam "vitreciprocam", ActivationMap "activationmap",
     ClassProbabilityMap "classprobabilitymap");
+
+impl Choice for Kernel {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn name(self) -> &'static str {
+        Self::name(self)
+    }
+}
+
+impl std::str::FromStr for Kernel {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Choice::chosen(name)
+    }
+}
 
 /// Says which names there are.
 fn give<'a>(names: impl Iterator<Item = &'a str>) -> Error {

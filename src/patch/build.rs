@@ -9,7 +9,7 @@ use crate::ir::{Dim, ElementType, Shape};
 
 impl Patch<'_> {
     /// The extents of an outlet.
-    pub fn sizes(&self, outlet: OutletId) -> Vec<Size> {
+    pub(crate) fn sizes(&self, outlet: OutletId) -> Vec<Size> {
         let shape = &self.fact(outlet).shape;
         shape
             .iter()
@@ -19,35 +19,35 @@ impl Patch<'_> {
     }
 
     /// A 1-D constant of i64.
-    pub fn integers(&mut self, hint: &str, values: &[i64]) -> OutletId {
+    pub(crate) fn integers(&mut self, hint: &str, values: &[i64]) -> OutletId {
         let fact = Fact::new(ElementType::I64, vec![Dim::Fixed(values.len())]);
         self.constant(hint, fact, values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }
 
     /// An i64 scalar.
-    pub fn integer(&mut self, hint: &str, value: i64) -> OutletId {
+    pub(crate) fn integer(&mut self, hint: &str, value: i64) -> OutletId {
         self.constant(hint, Fact::new(ElementType::I64, Shape::new()), value.to_le_bytes().to_vec())
     }
 
     /// A scalar, `value` rounded to its type (toward zero for integers).
-    pub fn float(&mut self, hint: &str, element: ElementType, value: f32) -> OutletId {
+    pub(crate) fn float(&mut self, hint: &str, element: ElementType, value: f32) -> OutletId {
         self.constant(hint, Fact::new(element, Shape::new()), Self::float_bytes(element, &[value]))
     }
 
     /// A constant of real numbers, as many as `fact` asks for.
-    pub fn floats(&mut self, hint: &str, fact: Fact, values: &[f32]) -> OutletId {
+    pub(crate) fn floats(&mut self, hint: &str, fact: Fact, values: &[f32]) -> OutletId {
         let bytes = Self::float_bytes(fact.element, values);
         self.constant(hint, fact, bytes)
     }
 
     /// An elementwise operation `kind` of opset1 with one input, whose type and shape it keeps.
-    pub fn unary(&mut self, hint: &str, kind: OpKind, x: OutletId) -> OutletId {
+    pub(crate) fn unary(&mut self, hint: &str, kind: OpKind, x: OutletId) -> OutletId {
         let fact = self.fact(x).clone();
         self.add(hint, Op::new(kind, "opset1"), vec![x], vec![fact])
     }
 
     /// An elementwise operation `kind` of opset1 with two inputs, with numpy broadcasting.
-    pub fn binary(&mut self, hint: &str, kind: OpKind, a: OutletId, b: OutletId) -> OutletId {
+    pub(crate) fn binary(&mut self, hint: &str, kind: OpKind, a: OutletId, b: OutletId) -> OutletId {
         let shape = broadcast(&self.fact(a).shape, &self.fact(b).shape);
         let element = if matches!(kind, OpKind::Equal | OpKind::Less | OpKind::Greater) {
             ElementType::Boolean
@@ -59,7 +59,7 @@ impl Patch<'_> {
     }
 
     /// An elementwise operation on any number of inputs, which broadcast as numpy does.
-    pub fn elementwise(
+    pub(crate) fn elementwise(
         &mut self,
         hint: &str,
         op: Op,
@@ -72,7 +72,7 @@ impl Patch<'_> {
     }
 
     /// `Select`: elements of `a` where `condition` holds, of `b` elsewhere.
-    pub fn select(&mut self, hint: &str, condition: OutletId, a: OutletId, b: OutletId) -> OutletId {
+    pub(crate) fn select(&mut self, hint: &str, condition: OutletId, a: OutletId, b: OutletId) -> OutletId {
         let shape = broadcast(&self.fact(a).shape, &self.fact(b).shape);
         let shape = broadcast(&self.fact(condition).shape, &shape);
         let fact = Fact::new(self.fact(a).element, shape);
@@ -81,7 +81,7 @@ impl Patch<'_> {
     }
 
     /// A conversion of element type; nothing where the type is right already.
-    pub fn convert(&mut self, hint: &str, x: OutletId, element: ElementType) -> OutletId {
+    pub(crate) fn convert(&mut self, hint: &str, x: OutletId, element: ElementType) -> OutletId {
         if self.fact(x).element == element {
             return x;
         }
@@ -95,7 +95,14 @@ impl Patch<'_> {
     }
 
     /// A reduction `kind` (`ReduceMean`, `ReduceMax`, …) over axes of `x`; `keep` leaves them with extent 1.
-    pub fn reduce(&mut self, hint: &str, kind: OpKind, x: OutletId, axes: &[usize], keep: bool) -> OutletId {
+    pub(crate) fn reduce(
+        &mut self,
+        hint: &str,
+        kind: OpKind,
+        x: OutletId,
+        axes: &[usize],
+        keep: bool,
+    ) -> OutletId {
         let fact = self.fact(x);
         let shape = fact.shape.iter().enumerate().filter_map(|(axis, dim)| match axes.contains(&axis) {
             true if keep => Some(Dim::Fixed(1)),
@@ -109,7 +116,7 @@ impl Patch<'_> {
     }
 
     /// `Transpose`: axis i of the result is axis `order[i]` of `x`. Nothing where that changes nothing.
-    pub fn transpose(&mut self, hint: &str, x: OutletId, order: &[usize]) -> OutletId {
+    pub(crate) fn transpose(&mut self, hint: &str, x: OutletId, order: &[usize]) -> OutletId {
         if order.iter().enumerate().all(|(i, axis)| i == *axis) {
             return x;
         }
@@ -123,7 +130,7 @@ impl Patch<'_> {
     /// `Reshape` to the given extents; nothing where `x` has them already.
     ///
     /// At most one unknown extent costs nothing (`-1`); more are read off shapes at inference.
-    pub fn reshape(&mut self, hint: &str, x: OutletId, sizes: &[Size]) -> OutletId {
+    pub(crate) fn reshape(&mut self, hint: &str, x: OutletId, sizes: &[Size]) -> OutletId {
         let target: Shape = sizes.iter().map(Size::dim).collect();
         let fact = self.fact(x);
         if sizes == self.sizes(x) {
@@ -152,7 +159,7 @@ impl Patch<'_> {
     }
 
     /// Inserts axes of extent 1 at the given places of the result.
-    pub fn unsqueeze(&mut self, hint: &str, x: OutletId, axes: &[usize]) -> OutletId {
+    pub(crate) fn unsqueeze(&mut self, hint: &str, x: OutletId, axes: &[usize]) -> OutletId {
         let fact = self.fact(x).clone();
         let mut shape = fact.shape;
         for axis in axes {
@@ -169,7 +176,7 @@ impl Patch<'_> {
     }
 
     /// Takes axes of extent 1 away.
-    pub fn squeeze(&mut self, hint: &str, x: OutletId, axes: &[usize]) -> OutletId {
+    pub(crate) fn squeeze(&mut self, hint: &str, x: OutletId, axes: &[usize]) -> OutletId {
         let fact = self.fact(x);
         let kept = fact.shape.iter().enumerate().filter(|(axis, _)| !axes.contains(axis));
         let fact = Fact::new(fact.element, kept.map(|(_, dim)| *dim).collect());
@@ -179,7 +186,7 @@ impl Patch<'_> {
     }
 
     /// Entries `start..end` of an axis, to its last one without an `end`.
-    pub fn slice(
+    pub(crate) fn slice(
         &mut self,
         hint: &str,
         x: OutletId,
@@ -214,7 +221,7 @@ impl Patch<'_> {
     }
 
     /// A 1-D i64 tensor of one element that holds an extent.
-    pub fn size_tensor(&mut self, hint: &str, size: &Size) -> OutletId {
+    pub(crate) fn size_tensor(&mut self, hint: &str, size: &Size) -> OutletId {
         match size {
             Size::Fixed(value) => self.integers(hint, &[index(*value)]),
             Size::Of(outlet, axis) => {
@@ -242,7 +249,7 @@ impl Patch<'_> {
     }
 
     /// A 1-D i64 tensor that holds a whole shape.
-    pub fn shape_tensor(&mut self, hint: &str, sizes: &[Size]) -> OutletId {
+    pub(crate) fn shape_tensor(&mut self, hint: &str, sizes: &[Size]) -> OutletId {
         if sizes.iter().all(|size| matches!(size, Size::Fixed(_))) {
             let values: Vec<i64> = sizes.iter().map(|size| size.dim().as_i64()).collect();
             return self.integers(hint, &values);
@@ -252,7 +259,7 @@ impl Patch<'_> {
     }
 
     /// An extent as a float scalar-like tensor `[1]`.
-    pub fn size_float(&mut self, hint: &str, size: &Size, element: ElementType) -> OutletId {
+    pub(crate) fn size_float(&mut self, hint: &str, size: &Size, element: ElementType) -> OutletId {
         match size {
             #[allow(clippy::cast_precision_loss)]
             Size::Fixed(value) => self.float(hint, element, *value as f32),
@@ -264,7 +271,7 @@ impl Patch<'_> {
     }
 
     /// `Gather` along an axis of `x`: the shape of `indices` takes the place of that axis.
-    pub fn gather(&mut self, hint: &str, x: OutletId, indices: OutletId, axis: usize) -> OutletId {
+    pub(crate) fn gather(&mut self, hint: &str, x: OutletId, indices: OutletId, axis: usize) -> OutletId {
         let (fact, indices_shape) = (self.fact(x), self.fact(indices).shape.clone());
         let mut shape = fact.shape.clone();
         shape.splice(axis..=axis, indices_shape);
@@ -279,7 +286,7 @@ impl Patch<'_> {
     }
 
     /// Indices `[N,count]` of the largest of `[N,C]`, the largest first, as i64.
-    pub fn top_indices(&mut self, hint: &str, x: OutletId, count: usize) -> OutletId {
+    pub(crate) fn top_indices(&mut self, hint: &str, x: OutletId, count: usize) -> OutletId {
         let fact = self.fact(x);
         let shape = vec![fact.shape[0], Dim::Fixed(count)];
         let facts = vec![Fact::new(fact.element, shape.clone()), Fact::new(ElementType::I64, shape)];
@@ -294,7 +301,7 @@ impl Patch<'_> {
     }
 
     /// `Concat` along an axis.
-    pub fn concat(&mut self, hint: &str, parts: &[OutletId], axis: usize) -> OutletId {
+    pub(crate) fn concat(&mut self, hint: &str, parts: &[OutletId], axis: usize) -> OutletId {
         if let [only] = parts {
             return *only;
         }
@@ -309,7 +316,7 @@ impl Patch<'_> {
     }
 
     /// `Tile`: `repeats` has one number for each axis of `x`.
-    pub fn tile(&mut self, hint: &str, x: OutletId, repeats: &[Size]) -> OutletId {
+    pub(crate) fn tile(&mut self, hint: &str, x: OutletId, repeats: &[Size]) -> OutletId {
         let fact = self.fact(x);
         let shape = fact.shape.iter().zip(repeats).map(|(dim, size)| dim.times(size.dim()));
         let fact = Fact::new(fact.element, shape.collect());
@@ -318,7 +325,7 @@ impl Patch<'_> {
     }
 
     /// `Broadcast` to a shape, as numpy does it.
-    pub fn broadcast_to(&mut self, hint: &str, x: OutletId, sizes: &[Size]) -> OutletId {
+    pub(crate) fn broadcast_to(&mut self, hint: &str, x: OutletId, sizes: &[Size]) -> OutletId {
         let fact = Fact::new(self.fact(x).element, sizes.iter().map(Size::dim).collect());
         let target = self.shape_tensor(&format!("{hint}/shape"), sizes);
         self.add(
@@ -330,7 +337,7 @@ impl Patch<'_> {
     }
 
     /// The identity matrix `[size,size]`, as booleans or numbers of `element` type.
-    pub fn identity(&mut self, hint: &str, size: &Size, element: ElementType) -> OutletId {
+    pub(crate) fn identity(&mut self, hint: &str, size: &Size, element: ElementType) -> OutletId {
         let stop = self.size_scalar(&format!("{hint}/stop"), size);
         let range = self.range(hint, size, ElementType::I64);
         let on = self.float(&format!("{hint}/on"), element, 1.0);
@@ -355,7 +362,7 @@ impl Patch<'_> {
     }
 
     /// `0, 1, …, size - 1`.
-    pub fn range(&mut self, hint: &str, size: &Size, element: ElementType) -> OutletId {
+    pub(crate) fn range(&mut self, hint: &str, size: &Size, element: ElementType) -> OutletId {
         let start = self.integer(&format!("{hint}/start"), 0);
         let stop = self.size_scalar(&format!("{hint}/stop"), size);
         let step = self.integer(&format!("{hint}/step"), 1);
@@ -367,7 +374,13 @@ impl Patch<'_> {
     /// `MatMul` of two tensors of rank 2 or more, with broadcasting over leading axes.
     ///
     /// `transpose` says for each operand whether its last two axes are swapped first.
-    pub fn matmul(&mut self, hint: &str, a: OutletId, b: OutletId, transpose: (bool, bool)) -> OutletId {
+    pub(crate) fn matmul(
+        &mut self,
+        hint: &str,
+        a: OutletId,
+        b: OutletId,
+        transpose: (bool, bool),
+    ) -> OutletId {
         let (fact_a, fact_b) = (self.fact(a), self.fact(b));
         let (mut left, mut right) = (fact_a.shape.clone(), fact_b.shape.clone());
         let take = |shape: &mut Shape, transposed: bool| {
@@ -387,7 +400,7 @@ impl Patch<'_> {
     }
 
     /// A 1x1 `Convolution` of `x` `[N,C,h,w]` with `weight` `[O,C,1,1]`: `[N,O,h,w]`.
-    pub fn pointwise_convolution(&mut self, hint: &str, x: OutletId, weight: OutletId) -> OutletId {
+    pub(crate) fn pointwise_convolution(&mut self, hint: &str, x: OutletId, weight: OutletId) -> OutletId {
         let fact = self.fact(x);
         let mut shape = fact.shape.clone();
         shape[1] = self.fact(weight).shape[0];

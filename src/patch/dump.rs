@@ -10,9 +10,9 @@ use crate::ir::ElementType;
 #[derive(Debug, Clone, Copy)]
 pub struct Dump<'a> {
     /// The original graph.
-    pub graph: &'a Graph,
+    pub(crate) graph: &'a Graph,
     /// What is added to it.
-    pub patch: &'a Finished,
+    pub(crate) patch: &'a Finished,
 }
 
 impl Dump<'_> {

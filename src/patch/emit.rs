@@ -12,7 +12,7 @@ const ALIGNMENT: usize = 64;
 impl Finished {
     /// The layers and edges as XML, and what is to be appended to a BIN of `bin_bytes` bytes: constants,
     /// each at a multiple of 64 bytes from the BIN's start.
-    pub fn emit(&self, graph: &Graph, bin_bytes: usize) -> (Splice, Vec<u8>) {
+    pub(crate) fn emit(&self, graph: &Graph, bin_bytes: usize) -> (Splice, Vec<u8>) {
         let mut splice = Splice::default();
         let mut tail = Vec::new();
         for (id, node) in &self.nodes {
@@ -30,7 +30,7 @@ impl Finished {
     }
 
     /// A node of the graph or of this patch.
-    pub fn node<'a>(&'a self, graph: &'a Graph, id: NodeId) -> &'a Node {
+    pub(crate) fn node<'a>(&'a self, graph: &'a Graph, id: NodeId) -> &'a Node {
         match self.nodes.binary_search_by_key(&id, |(id, _)| *id) {
             Ok(i) => &self.nodes[i].1,
             Err(_) => graph.node(id),

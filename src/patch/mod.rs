@@ -16,7 +16,7 @@ use crate::graph::{Fact, Graph, Node, NodeId, Op, OpKind, Outlet, OutletId};
 use crate::ir::ElementType;
 use crate::model::Model;
 
-pub(crate) use dump::Dump;
+pub use dump::Dump;
 
 use check::check;
 
@@ -28,7 +28,7 @@ const NAME_PREFIX: &str = "xai/";
 /// Equal nodes are made once: asking for the same operation on the same inputs again returns the
 /// outlet that is there. Constants likewise, so that few bytes are added to the BIN.
 #[derive(Debug)]
-pub struct Patch<'m> {
+pub(crate) struct Patch<'m> {
     model: &'m Model,
     nodes: Vec<Node>,
     known: HashMap<Recipe, NodeId>,
@@ -46,7 +46,7 @@ fn recipe(node: &Node) -> Recipe {
 
 /// A patch with its outputs, reduced to what they need and put in order.
 #[derive(Debug)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// Added nodes, producers before consumers, Results last.
     pub nodes: Vec<(NodeId, Node)>,
     /// Contents of the added constants.
@@ -57,7 +57,7 @@ pub struct Finished {
 
 impl<'m> Patch<'m> {
     /// An empty patch on a model; nodes that were added to the model in memory are part of it.
-    pub fn new(model: &'m Model) -> Self {
+    pub(crate) fn new(model: &'m Model) -> Self {
         let graph = model.graph();
         let names = graph.nodes().map(|(_, node)| node.name.clone()).collect();
         let added = || graph.nodes().skip(graph.in_file());
@@ -74,17 +74,17 @@ impl<'m> Patch<'m> {
     }
 
     /// The model that is being patched.
-    pub fn model(&self) -> &'m Model {
+    pub(crate) fn model(&self) -> &'m Model {
         self.model
     }
 
     /// The graph that is being patched.
-    pub fn graph(&self) -> &'m Graph {
+    pub(crate) fn graph(&self) -> &'m Graph {
         self.model.graph()
     }
 
     /// A node of the graph or of the patch.
-    pub fn node(&self, id: NodeId) -> &Node {
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
         match id.0.checked_sub(self.graph().in_file()) {
             Some(added) => &self.nodes[added],
             None => self.graph().node(id),
@@ -92,14 +92,14 @@ impl<'m> Patch<'m> {
     }
 
     /// What is known of an outlet of the graph or of the patch.
-    pub fn fact(&self, outlet: OutletId) -> &Fact {
+    pub(crate) fn fact(&self, outlet: OutletId) -> &Fact {
         &self.node(outlet.node).outputs[outlet.slot].fact
     }
 
     /// Adds a node named `xai/<hint>`, made unique; returns its first output.
     ///
     /// `outputs` are the types and shapes that OpenVINO will infer; they are written to the file as given.
-    pub fn add(&mut self, hint: &str, op: Op, inputs: Vec<OutletId>, outputs: Vec<Fact>) -> OutletId {
+    pub(crate) fn add(&mut self, hint: &str, op: Op, inputs: Vec<OutletId>, outputs: Vec<Fact>) -> OutletId {
         let inputs = match op.kind {
             OpKind::MatMul => inputs,
             _ => inputs.into_iter().map(|input| self.own_weight(input)).collect(),
@@ -108,7 +108,7 @@ impl<'m> Patch<'m> {
     }
 
     /// Adds a constant from its little-endian bytes, as many as `fact` asks for.
-    pub fn constant(&mut self, hint: &str, fact: Fact, bytes: Vec<u8>) -> OutletId {
+    pub(crate) fn constant(&mut self, hint: &str, fact: Fact, bytes: Vec<u8>) -> OutletId {
         self.add_with(hint, Op::new(OpKind::Const, "opset1"), Vec::new(), vec![fact], Some(bytes))
     }
 
@@ -184,7 +184,7 @@ impl<'m> Patch<'m> {
     ///
     /// # Errors
     /// [`crate::Error::Internal`] where the result is not sound.
-    pub fn finish(mut self, outputs: &[(String, OutletId)]) -> Result<Finished> {
+    pub(crate) fn finish(mut self, outputs: &[(String, OutletId)]) -> Result<Finished> {
         let first = self.graph().in_file();
         let mut keep = vec![false; self.nodes.len()];
         let mut results = Vec::new();

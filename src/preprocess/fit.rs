@@ -114,7 +114,7 @@ impl Geometry {
 
 /// Brings a map to another size, bilinear, with pixel centres at halves and edges repeated.
 #[allow(clippy::cast_precision_loss)]
-pub fn resize_map(map: &Array2<f32>, height: usize, width: usize) -> Array2<f32> {
+pub(crate) fn resize_map(map: &Array2<f32>, height: usize, width: usize) -> Array2<f32> {
     let places =
         |count: usize| (0..count).map(|at| Some((at as f64 + 0.5) / count as f64)).collect::<Vec<_>>();
     sample(map, &places(height), &places(width), 0.0)

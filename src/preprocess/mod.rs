@@ -13,7 +13,8 @@ use std::fmt;
 use image::DynamicImage;
 use serde::Serialize;
 
-pub use fit::{Geometry, resize_map};
+pub use fit::Geometry;
+pub(crate) use fit::resize_map;
 pub use input::ImageInput;
 pub(crate) use input::{Declared, layout};
 pub use photo::{Photo, photos};
@@ -52,6 +53,7 @@ pub struct PreprocessOptions {
 
 /// A normalisation that goes by a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Preset {
     /// The mean and standard deviation of ImageNet.
     Imagenet,
@@ -62,6 +64,7 @@ pub enum Preset {
 /// Where a part of preprocessing was taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Origin {
     /// Options.
     Options,

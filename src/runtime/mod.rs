@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use openvino::{CompiledModel, Core, DeviceType, InferRequest, InferenceErrorKind, RwPropertyKey};
 
 pub use error::RuntimeError;
-pub use network::{Network, Port, Source};
-pub use pool::{Hint, Pool};
+pub(crate) use network::{Network, Port, Source};
+pub(crate) use pool::{Hint, Pool};
 pub use tensor::Tensor;
 
 use crate::interrupt::Interrupt;
@@ -42,7 +42,7 @@ impl Default for RuntimeOptions {
 ///
 /// Computes in `f32` and is tuned for latency, wherever the device has these settings: machines
 /// with bf16 units would otherwise round by default.
-pub struct Runtime {
+pub(crate) struct Runtime {
     core: Core,
     device: String,
     version: String,
@@ -68,7 +68,7 @@ impl Runtime {
     /// [`RuntimeError::NotFound`] and [`RuntimeError::NotALibrary`] where there is none,
     /// [`RuntimeError::Load`] where it cannot be opened or is too old,
     /// [`RuntimeError::Argument`] where the device's name cannot be one.
-    pub fn load(options: &RuntimeOptions) -> Result<Self, RuntimeError> {
+    pub(crate) fn load(options: &RuntimeOptions) -> Result<Self, RuntimeError> {
         let device = options.device.clone();
         if device.is_empty() || device.contains('\0') {
             return Err(RuntimeError::Argument(format!("{device:?} is no device name")));
@@ -88,22 +88,22 @@ impl Runtime {
     }
 
     /// Lets models that are compiled from now on refuse to run once `interrupt` is set.
-    pub fn heed(&mut self, interrupt: &Interrupt) {
+    pub(crate) fn heed(&mut self, interrupt: &Interrupt) {
         self.interrupt = interrupt.clone();
     }
 
     /// Build number of the runtime (`2026.4.1-…`).
-    pub fn version(&self) -> &str {
+    pub(crate) fn version(&self) -> &str {
         &self.version
     }
 
     /// The library that was loaded.
-    pub fn library(&self) -> &Path {
+    pub(crate) fn library(&self) -> &Path {
         &self.library
     }
 
     /// The device in use.
-    pub fn device(&self) -> &str {
+    pub(crate) fn device(&self) -> &str {
         &self.device
     }
 
@@ -114,7 +114,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError::Call`] with OpenVINO's reason, [`RuntimeError::Argument`] where a path is
     /// not UTF-8.
-    pub fn compile(&mut self, xml: &Path, weights: &Path) -> Result<Session, RuntimeError> {
+    pub(crate) fn compile(&mut self, xml: &Path, weights: &Path) -> Result<Session, RuntimeError> {
         let path = xml.display();
         // Without constants there may be no BIN, and OpenVINO refuses a path that leads nowhere.
         let weights = if weights.exists() { utf8(weights)? } else { "" };
@@ -140,7 +140,7 @@ impl Runtime {
 }
 
 /// A compiled model, ready to run.
-pub struct Session {
+pub(crate) struct Session {
     // Declared before the model, so that it is dropped first.
     request: InferRequest,
     compiled: CompiledModel,
@@ -162,21 +162,11 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// Number of inputs: the IR's Parameters, in file order.
-    pub fn inputs(&self) -> usize {
-        self.inputs
-    }
-
-    /// Number of outputs: the IR's Results, in file order.
-    pub fn outputs(&self) -> usize {
-        self.outputs
-    }
-
     /// Runs the model: one tensor per input in, one per output out, in file order.
     ///
     /// # Errors
     /// [`RuntimeError::Argument`] where the count of inputs is wrong, else [`RuntimeError::Call`].
-    pub fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, RuntimeError> {
+    pub(crate) fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, RuntimeError> {
         self.bind(inputs)?;
         self.infer()?;
         (0..self.outputs).map(|index| self.output(index)).collect()
@@ -186,7 +176,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run`].
-    pub fn bind(&mut self, inputs: &[Tensor]) -> Result<(), RuntimeError> {
+    pub(crate) fn bind(&mut self, inputs: &[Tensor]) -> Result<(), RuntimeError> {
         if inputs.len() != self.inputs {
             return Err(RuntimeError::Argument(format!(
                 "{} has {} inputs, but {} tensors were given",
@@ -202,7 +192,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run`].
-    pub fn bind_one(&mut self, index: usize, tensor: &Tensor) -> Result<(), RuntimeError> {
+    pub(crate) fn bind_one(&mut self, index: usize, tensor: &Tensor) -> Result<(), RuntimeError> {
         let action = || format!("set input {index} of {} to {tensor}", self.name);
         let scalar = tensor.shape().is_empty();
         let mut native = if scalar {
@@ -238,7 +228,7 @@ impl Session {
     ///
     /// # Errors
     /// [`RuntimeError::Call`] with OpenVINO's reason, [`RuntimeError::Interrupted`] where that was asked for.
-    pub fn infer(&mut self) -> Result<(), RuntimeError> {
+    pub(crate) fn infer(&mut self) -> Result<(), RuntimeError> {
         if self.interrupt.is_set() {
             return Err(RuntimeError::Interrupted);
         }
@@ -249,7 +239,7 @@ impl Session {
     ///
     /// # Errors
     /// [`RuntimeError::Call`] where there is no such output.
-    pub fn output(&self, index: usize) -> Result<Tensor, RuntimeError> {
+    pub(crate) fn output(&self, index: usize) -> Result<Tensor, RuntimeError> {
         read_output(&self.request, index, &self.name)
     }
 }

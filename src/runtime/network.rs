@@ -10,7 +10,7 @@ use crate::ir::ElementType;
 
 /// Where a model comes from.
 #[derive(Debug, Clone, Copy)]
-pub enum Source<'a> {
+pub(crate) enum Source<'a> {
     /// A file that the runtime reads: an IR, ONNX, TensorFlow Lite, …
     File {
         /// The file.
@@ -31,7 +31,7 @@ pub enum Source<'a> {
 
 /// An input or output of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Port {
+pub(crate) struct Port {
     /// One of its tensor names; empty where it has none.
     pub name: String,
     /// Element type, where it is one that tensors can have.
@@ -70,7 +70,7 @@ impl std::fmt::Display for Port {
 }
 
 /// A model that was read and can be compiled.
-pub struct Network {
+pub(crate) struct Network {
     pub(super) model: Model,
     pub(super) name: String,
     inputs: Vec<Port>,
@@ -90,12 +90,12 @@ impl std::fmt::Debug for Network {
 
 impl Network {
     /// Inputs in the model's order.
-    pub fn inputs(&self) -> &[Port] {
+    pub(crate) fn inputs(&self) -> &[Port] {
         &self.inputs
     }
 
     /// Outputs in the model's order.
-    pub fn outputs(&self) -> &[Port] {
+    pub(crate) fn outputs(&self) -> &[Port] {
         &self.outputs
     }
 
@@ -103,7 +103,7 @@ impl Network {
     ///
     /// # Errors
     /// [`RuntimeError::Call`] where the model cannot have it.
-    pub fn reshape(&mut self, input: usize, shape: &[usize]) -> Result<(), RuntimeError> {
+    pub(crate) fn reshape(&mut self, input: usize, shape: &[usize]) -> Result<(), RuntimeError> {
         let action = || format!("reshape input {input} of {} to {shape:?}", self.name);
         let dims: Result<Vec<i64>, _> = shape.iter().map(|dim| i64::try_from(*dim)).collect();
         let dims = dims.map_err(RuntimeError::call(action()))?;
@@ -133,7 +133,7 @@ impl Runtime {
     ///
     /// # Errors
     /// [`RuntimeError::Call`] with OpenVINO's reason, [`RuntimeError::Argument`] where a path is not UTF-8.
-    pub fn read(&mut self, source: Source<'_>) -> Result<Network, RuntimeError> {
+    pub(crate) fn read(&mut self, source: Source<'_>) -> Result<Network, RuntimeError> {
         let (model, name) = match source {
             Source::File { path, weights } => {
                 let action = RuntimeError::call(format!("read {}", path.display()));

@@ -10,7 +10,7 @@ use crate::ir::ElementType;
 
 /// What a model is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hint {
+pub(crate) enum Hint {
     /// One inference at a time, as soon as possible.
     Latency,
     /// Many inferences, as many as possible in a given time.
@@ -30,7 +30,7 @@ impl Hint {
 const FOREVER: i64 = 1000 * 60 * 60 * 24 * 365;
 
 /// A compiled model of one input, with requests that run at the same time.
-pub struct Pool {
+pub(crate) struct Pool {
     // Declared before the model, so that they are dropped first.
     slots: Vec<Slot>,
     _compiled: CompiledModel,
@@ -60,7 +60,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError::Call`] with OpenVINO's reason, [`RuntimeError::Argument`] where there are several
     /// inputs.
-    pub fn pool(
+    pub(crate) fn pool(
         &mut self,
         network: &Network,
         (element, shape): (ElementType, &[usize]),
@@ -104,7 +104,7 @@ impl Runtime {
 
 impl Pool {
     /// How many inferences run at the same time.
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.slots.len()
     }
 
@@ -116,7 +116,7 @@ impl Pool {
     ///
     /// # Errors
     /// The first error of OpenVINO, `fill`, `read` or `each`.
-    pub fn run<R, E>(
+    pub(crate) fn run<R, E>(
         &mut self,
         jobs: usize,
         wanted: &[usize],

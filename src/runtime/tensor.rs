@@ -20,7 +20,7 @@ impl Tensor {
     /// # Errors
     /// [`RuntimeError::Argument`] where `bytes` is not what `shape` takes, or the elements have no
     /// fixed size.
-    pub fn new(element: ElementType, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Self, RuntimeError> {
+    pub(crate) fn new(element: ElementType, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Self, RuntimeError> {
         let count = shape.iter().try_fold(1usize, |count, dim| count.checked_mul(*dim));
         let size = count.and_then(|count| element.byte_size(count));
         if size != Some(bytes.len()) {
@@ -32,24 +32,11 @@ impl Tensor {
         Ok(Self { element, shape, bytes })
     }
 
-    /// A tensor of zeros.
-    ///
-    /// # Errors
-    /// As [`Tensor::new`].
-    pub fn zeros(element: ElementType, shape: Vec<usize>) -> Result<Self, RuntimeError> {
-        let count = shape.iter().try_fold(1usize, |count, dim| count.checked_mul(*dim));
-        let size = count.and_then(|count| element.byte_size(count)).unwrap_or(usize::MAX);
-        if size > isize::MAX.unsigned_abs() {
-            return Err(RuntimeError::Argument(format!("no tensor can be {element}{shape:?}")));
-        }
-        Self::new(element, shape, vec![0; size])
-    }
-
     /// Stores numbers as `element`: rounded to the nearest value that it has, cut at its limits.
     ///
     /// # Errors
     /// [`RuntimeError::Argument`] where the count is wrong or `element` is packed or no number.
-    pub fn from_values(
+    pub(crate) fn from_values(
         element: ElementType,
         shape: Vec<usize>,
         values: &[f32],
@@ -92,11 +79,6 @@ impl Tensor {
     /// The data, little-endian, row-major.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
-    }
-
-    /// The data, for writing.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
     }
 
     /// Number of elements.
@@ -191,7 +173,6 @@ mod tests {
     fn a_wrong_size_is_refused() {
         Tensor::new(ElementType::F32, vec![2, 2], vec![0; 15]).unwrap_err();
         Tensor::new(ElementType::String, vec![1], vec![0; 8]).unwrap_err();
-        Tensor::zeros(ElementType::F32, vec![usize::MAX, 2]).unwrap_err();
         Tensor::from_values(ElementType::U4, vec![1], &[1.0]).unwrap_err();
     }
 }

@@ -20,6 +20,7 @@ pub(super) struct Encoding {
 
 /// How far maps are from those of the definition.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct MapFigures {
     /// Maps that were compared.
     pub maps: usize,

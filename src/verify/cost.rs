@@ -9,6 +9,7 @@ use crate::runtime::{Session, Tensor};
 
 /// Latency of both models, measured in turns.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct CostFigures {
     /// Runs of each model.
     pub runs: usize,

@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn what_is_open_in_the_model_stays_open_in_the_head() {
-        let tensor = Tensor::zeros(ElementType::F16, vec![2, 3, 4]).unwrap();
+        let tensor = Tensor::new(ElementType::F16, vec![2, 3, 4], vec![0; 48]).unwrap();
         let declared = [Dim::Dynamic, Dim::Fixed(3), Dim::Fixed(5)];
         let (element, shape) = signature(&declared, &tensor);
         assert_eq!(element, ElementType::F16);

@@ -10,9 +10,11 @@
 //!
 //! Check 1 needs no runtime, the others need OpenVINO.
 
+mod check;
 mod compare;
 mod cost;
 mod cut;
+mod definition;
 mod detector;
 mod layout;
 mod outputs;
@@ -26,10 +28,11 @@ mod structure;
 
 use std::path::{Path, PathBuf};
 
+pub use check::{Check, Outcome};
 pub use compare::MapFigures;
 pub use cost::CostFigures;
 pub use outputs::OutputFigures;
-pub use report::{Check, FeatureFigures, InputReport, Outcome, RecordReport, Report, RuntimeReport};
+pub use report::{FeatureFigures, InputReport, RecordReport, Report, RuntimeReport};
 pub use shapes::ShapeOverride;
 pub use structure::StructureFigures;
 
@@ -42,7 +45,8 @@ use crate::ir::{Document, ModelInfo, key};
 use crate::message::{Message, Setting, message};
 use crate::preprocess::{Photo, Preprocessing};
 use crate::runtime::{Runtime, RuntimeError, RuntimeOptions, Session, Tensor};
-use record::{Definition, Record};
+use definition::Definition;
+use record::Record;
 use reference::Reference;
 use samples::Samples;
 use shapes::Input;
@@ -104,7 +108,7 @@ pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<
     };
     let record = Record::read(&new)?;
     report.record = Some(describe(&record));
-    let definition = record.definition(old.graph());
+    let definition = Definition::read(&record, old.graph());
     let info = ModelInfo::read(old.document().rt_info());
     let facts: Vec<_> = old.graph().parameters().map(|(id, _)| InputFacts::of(&old, id)).collect();
     let inputs = shapes::settle(old.graph(), &facts, &info, &options.shapes)?;
@@ -128,6 +132,14 @@ pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<
     }
     report.sum_up();
     Ok(report)
+}
+
+/// Version of the OpenVINO that would be used; loads it.
+///
+/// # Errors
+/// [`Error::Runtime`] where there is none, or none that can be used.
+pub fn openvino(options: &RuntimeOptions) -> Result<String> {
+    Ok(Runtime::load(options)?.version().to_owned())
 }
 
 fn blank(original: &Path, model: &Path) -> Report {

@@ -12,6 +12,7 @@ pub(super) const TOLERANCE: f64 = 1e-4;
 
 /// How the original's outputs compare between the two models, over all samples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct OutputFigures {
     /// Outputs of the original.
     pub outputs: usize,

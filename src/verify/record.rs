@@ -1,117 +1,14 @@
 //! What a model says of its saliency branch: the section `xai` of its `rt_info`.
 
-use super::detector::Detector;
-use super::layout::{Layout, parse_grid};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, OutletId};
-use crate::ir::{Classes, Document, ElementType, RtInfo, SECTION, key, section};
+use crate::ir::{Classes, Document, RtInfo, SECTION, key, section};
 
 /// The section `xai`, as text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record<'a> {
     section: &'a RtInfo,
     version: u32,
-}
-
-/// What the saliency maps are said to be, for the methods that are known here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Definition {
-    /// How the maps are defined.
-    pub(super) method: Method,
-    /// Whether each map is scaled to 0..255.
-    pub(super) scaling: bool,
-    /// Element type of the maps.
-    pub(super) element: ElementType,
-    /// Element type in which the runtime hands them out: integers of IR 10 become `f32`.
-    pub(super) delivered: ElementType,
-    /// Tensor name of the maps.
-    pub(super) output: String,
-    /// Tensor name of the feature vector, where one was added.
-    pub(super) feature_vector: Option<String>,
-}
-
-/// A method's own part of a [`Definition`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Method {
-    /// Logits with the features around one position kept: ReciproCAM and ViTReciproCAM.
-    Masked {
-        /// What is masked.
-        features: Features,
-        /// The class scores before Softmax or Sigmoid.
-        logits: OutletId,
-        /// Classes that have a map.
-        targets: Classes,
-        /// What is kept.
-        masking: Masking,
-    },
-    /// Mean over channels.
-    ActivationMap {
-        /// What is averaged.
-        features: Features,
-    },
-    /// Class scores of a detector.
-    ClassMaps(Detector),
-}
-
-/// The feature map that maps are made from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Features {
-    /// The tensor.
-    pub(super) target: OutletId,
-    /// Its axes.
-    pub(super) layout: Layout,
-    /// Height and width of its grid of positions, where they are fixed.
-    pub(super) grid: Option<(usize, usize)>,
-}
-
-/// What of the features a mask keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Masking {
-    /// Around its position.
-    pub(super) kernel: Kernel,
-    /// Whether tokens that belong to no position are kept.
-    pub(super) prefix: bool,
-    /// Further values that are masked alike, which are not computed from the masked target.
-    pub(super) also: Vec<(OutletId, Layout)>,
-}
-
-/// Weights of a mask around its position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kernel {
-    /// The position alone.
-    Single,
-    /// `[1 2 1; 2 4 2; 1 2 1] / 16` (arXiv 2310.02588), cut at the border.
-    Gaussian,
-}
-
-impl Kernel {
-    /// The positions that the mask of a position keeps, with their weights.
-    pub(super) fn around(self, position: usize, height: usize, width: usize) -> Vec<(usize, f32)> {
-        let weights: &[&[f32]] = match self {
-            Self::Single => &[&[1.0]],
-            Self::Gaussian => &[
-                &[1.0 / 16.0, 2.0 / 16.0, 1.0 / 16.0],
-                &[2.0 / 16.0, 4.0 / 16.0, 2.0 / 16.0],
-                &[1.0 / 16.0, 2.0 / 16.0, 1.0 / 16.0],
-            ],
-        };
-        let reach = weights.len() / 2;
-        let (row, column) = (position / width.max(1), position % width.max(1));
-        let mut kept = Vec::new();
-        for (i, weights) in weights.iter().enumerate() {
-            for (j, weight) in weights.iter().enumerate() {
-                // From the kernel's corner, which may lie outside the grid.
-                let (Some(y), Some(x)) = ((row + i).checked_sub(reach), (column + j).checked_sub(reach))
-                else {
-                    continue;
-                };
-                if y < height && x < width {
-                    kept.push((y * width + x, *weight));
-                }
-            }
-        }
-        kept
-    }
 }
 
 impl<'a> Record<'a> {
@@ -138,55 +35,14 @@ impl<'a> Record<'a> {
         self.section.get(&[name])
     }
 
+    /// Version of the IR.
+    pub(super) fn version(&self) -> u32 {
+        self.version
+    }
+
     /// Name of the method.
     pub(super) fn method(&self) -> &'a str {
         self.get(key::METHOD).unwrap_or("")
-    }
-
-    /// What is to be checked; layers are those of the original's `graph`.
-    ///
-    /// # Errors
-    /// A message where the method is not known here, or an entry is missing or makes no sense.
-    pub(super) fn definition(&self, graph: &Graph) -> Result<Definition, String> {
-        let method = match self.method() {
-            name @ ("reciprocam" | "vitreciprocam") => Method::Masked {
-                masking: match name {
-                    "reciprocam" => Masking { kernel: Kernel::Single, prefix: false, also: Vec::new() },
-                    _ => self.masking(graph)?,
-                },
-                features: self.features(graph)?,
-                logits: self.outlet(graph, key::LOGITS)?,
-                targets: self.targets()?,
-            },
-            "activationmap" => Method::ActivationMap { features: self.features(graph)? },
-            "classprobabilitymap" => Method::ClassMaps(Detector::read(self, graph, self.targets()?)?),
-            other => return Err(format!("the definition of the method '{other}' is not known here")),
-        };
-        let element = self.required(key::SALIENCY_TYPE)?;
-        let element = match ElementType::from_attribute(element) {
-            Some(element @ (ElementType::U8 | ElementType::F32 | ElementType::F16)) => element,
-            _ => return Err(format!("saliency_type '{element}' is none of u8, f32 and f16")),
-        };
-        let scaling = self.flag(key::SCALING)?;
-        if element == ElementType::U8 && !scaling {
-            return Err("maps that are not scaled to 0..255 cannot be u8".to_owned());
-        }
-        Ok(Definition {
-            method,
-            scaling,
-            element,
-            delivered: if self.version == 10 { ElementType::F32 } else { element },
-            output: self.required(key::OUTPUT)?.to_owned(),
-            feature_vector: self.get(key::FEATURE_VECTOR).map(str::to_owned),
-        })
-    }
-
-    fn features(&self, graph: &Graph) -> Result<Features, String> {
-        Ok(Features {
-            target: self.outlet(graph, key::TARGET)?,
-            layout: Layout::parse(self.required(key::LAYOUT)?)?,
-            grid: parse_grid(self.required(key::GRID)?)?,
-        })
     }
 
     /// An entry that has to be there.
@@ -194,31 +50,12 @@ impl<'a> Record<'a> {
         self.get(name).ok_or_else(|| format!("the record has no '{name}'"))
     }
 
-    fn flag(&self, name: &str) -> Result<bool, String> {
+    pub(super) fn flag(&self, name: &str) -> Result<bool, String> {
         match self.required(name)? {
             "true" => Ok(true),
             "false" => Ok(false),
             other => Err(format!("{name} is '{other}', not true or false")),
         }
-    }
-
-    /// `mask`, `class_token`, and the values `masked_1`, `masked_2`, … with their layouts.
-    fn masking(&self, graph: &Graph) -> Result<Masking, String> {
-        let kernel = match self.required(key::MASK)? {
-            "single" => Kernel::Single,
-            "gaussian" => Kernel::Gaussian,
-            other => return Err(format!("mask '{other}' is neither single nor gaussian")),
-        };
-        let mut also = Vec::new();
-        for i in 1.. {
-            let name = key::numbered(key::MASKED, i);
-            if self.get(&name).is_none() {
-                break;
-            }
-            let layout = Layout::parse(self.required(&key::layout_of(&name))?)?;
-            also.push((self.outlet(graph, &name)?, layout));
-        }
-        Ok(Masking { kernel, prefix: self.flag(key::CLASS_TOKEN)?, also })
     }
 
     /// `<name>` is a layer of the original, `<name>_slot` one of its outputs counted from 0.
@@ -242,7 +79,7 @@ impl<'a> Record<'a> {
         Ok(OutletId::new(id, slot))
     }
 
-    fn targets(&self) -> Result<Classes, String> {
+    pub(super) fn targets(&self) -> Result<Classes, String> {
         let text = self.required(key::TARGETS)?;
         text.parse().map_err(|_| format!("targets '{text}' is none of all, top<count> and a list of classes"))
     }
@@ -264,135 +101,6 @@ mod tests {
             <rt_info><xai>{entries}</xai></rt_info></net>"#
         );
         Document::parse(Path::new("m.xml"), text.into_bytes()).unwrap()
-    }
-
-    const ENTRIES: [(&str, &str); 9] = [
-        ("method", "reciprocam"),
-        ("target", "in"),
-        ("layout", "N,C,H,W"),
-        ("grid", "3x4"),
-        ("logits", "in"),
-        ("targets", "top5"),
-        ("scaling", "true"),
-        ("saliency_type", "u8"),
-        ("output", "saliency_map"),
-    ];
-
-    fn definition(changed: &str, value: Option<&str>) -> Result<Definition, String> {
-        let mut text = String::new();
-        for (name, entry) in ENTRIES {
-            let entry = if name == changed { value } else { Some(entry) };
-            if let Some(entry) = entry {
-                text.push_str(&format!("<{name} value=\"{entry}\"/>"));
-            }
-        }
-        let document = document(&text);
-        let graph = Graph::new(&document).unwrap();
-        Record::read(&document).unwrap().definition(&graph)
-    }
-
-    #[test]
-    fn a_whole_record_is_understood() {
-        let found = definition("", None).unwrap();
-        let Method::Masked { targets, features, .. } = found.method else { panic!() };
-        assert_eq!(targets, Classes::Top(5));
-        assert_eq!(features.grid, Some((3, 4)));
-        let found = definition("targets", Some("3, 1")).unwrap();
-        let Method::Masked { targets, .. } = found.method else { panic!() };
-        assert_eq!(targets, Classes::Listed(vec![3, 1]));
-    }
-
-    #[test]
-    fn every_entry_is_needed_and_checked() {
-        for (name, _) in ENTRIES.iter().skip(1) {
-            let error = definition(name, None).unwrap_err();
-            assert!(error.contains(name), "{error}");
-            let error = definition(name, Some("~")).map(|found| found.output);
-            assert_eq!(error.is_err(), *name != "output", "{name}");
-        }
-        assert!(definition("method", Some("gradcam")).unwrap_err().contains("gradcam"));
-        assert!(definition("scaling", Some("false")).unwrap_err().contains("u8"));
-    }
-
-    #[test]
-    fn masks_of_transformers_are_read() {
-        let read = |extra: &str| {
-            let mut text: String =
-                ENTRIES[1..].iter().map(|(k, v)| format!("<{k} value=\"{v}\"/>")).collect();
-            text.push_str("<method value=\"vitreciprocam\"/>");
-            text.push_str(extra);
-            let document = document(&text);
-            let graph = Graph::new(&document).unwrap();
-            match Record::read(&document).unwrap().definition(&graph)?.method {
-                Method::Masked { masking, .. } => Ok(masking),
-                _ => Err("another method".to_owned()),
-            }
-        };
-        let masks = r#"<mask value="gaussian"/><class_token value="false"/>"#;
-        let one = r#"<masked_1 value="in"/><masked_1_layout value="N,1+HW,C"/>"#;
-        // Counting ends at the first gap.
-        let third = r#"<masked_3 value="in"/><masked_3_layout value="N,1+HW,C"/>"#;
-        let masking = read(&format!("{masks}{one}{third}")).unwrap();
-        assert_eq!((masking.kernel, masking.prefix, masking.also.len()), (Kernel::Gaussian, false, 1));
-        assert!(read(one).unwrap_err().contains("mask"));
-        assert!(read(r#"<mask value="round"/><class_token value="true"/>"#).unwrap_err().contains("round"));
-        assert!(
-            read(r#"<mask value="single"/><class_token value="1"/>"#).unwrap_err().contains("class_token")
-        );
-        let unknown = one.replace("value=\"in\"", "value=\"gone\"");
-        assert!(read(&format!("{masks}{unknown}")).unwrap_err().contains("gone"));
-        assert!(read(&format!(r#"{masks}<masked_1 value="in"/>"#)).unwrap_err().contains("masked_1_layout"));
-    }
-
-    #[test]
-    fn class_maps_of_detectors_are_read() {
-        const SCALE: [(&str, &str); 5] = [
-            ("scale_1", "in"),
-            ("scale_1_layout", "N,A2*K3,H,W"),
-            ("scale_1_fields", "1..3"),
-            ("scale_1_grid", "?x?"),
-            ("saliency_size", "23x23"),
-        ];
-        let read = |changed: &str, value: Option<&str>, more: &str| {
-            let common = [("method", "classprobabilitymap"), ("targets", "all"), ("scaling", "true")];
-            let common = common.iter().chain(&[("saliency_type", "u8"), ("output", "saliency_map")]);
-            let mut text = more.to_owned();
-            for (name, entry) in common.chain(&SCALE) {
-                let entry = if *name == changed { value } else { Some(*entry) };
-                text.push_str(
-                    &entry.map_or_else(String::new, |entry| format!("<{name} value=\"{entry}\"/>")),
-                );
-            }
-            let document = document(&text);
-            let graph = Graph::new(&document).unwrap();
-            Record::read(&document).unwrap().definition(&graph)
-        };
-        let Method::ClassMaps(detector) = read("", None, "").unwrap().method else { panic!() };
-        assert_eq!((detector.scales.len(), detector.size, detector.wanted().len()), (1, (23, 23), 1));
-        for (name, _) in SCALE {
-            assert!(read(name, None, "").unwrap_err().contains(name), "{name}");
-            assert!(read(name, Some("~"), "").is_err(), "{name}");
-        }
-        assert!(read("scale_1_layout", Some("N,A2,H,W"), "").unwrap_err().contains("once each"));
-        assert!(read("saliency_size", Some("99999x1"), "").is_err());
-        let objectness = r#"<objectness_1 value="gone"/>"#;
-        assert!(read("", None, objectness).unwrap_err().contains("objectness_1"));
-    }
-
-    #[test]
-    fn kernels_are_cut_at_the_border() {
-        let sum = |kept: &[(usize, f32)]| kept.iter().map(|(_, weight)| weight).sum::<f32>();
-        assert_eq!(Kernel::Single.around(7, 3, 4), [(7, 1.0)]);
-        let inside = Kernel::Gaussian.around(5, 3, 4);
-        assert_eq!((inside.len(), sum(&inside)), (9, 1.0));
-        assert_eq!(inside[4], (5, 0.25));
-        let corner = Kernel::Gaussian.around(0, 3, 4);
-        assert_eq!(corner, [(0, 0.25), (1, 0.125), (4, 0.125), (5, 0.0625)]);
-        // The right edge does not reach around to the next row.
-        assert_eq!(
-            Kernel::Gaussian.around(3, 3, 4).iter().map(|(at, _)| *at).collect::<Vec<_>>(),
-            [2, 3, 6, 7]
-        );
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::compare::{larger, magnitude};
 use super::cut::{self, Head, Signature};
+use super::definition::{Definition, Masking, Method};
 use super::detector::Detector;
 use super::layout::Geometry;
-use super::record::{Definition, Masking, Method};
 use crate::Model;
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, OutletId};

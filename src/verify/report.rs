@@ -5,72 +5,13 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::check::{Check, Outcome};
 use super::compare::MapFigures;
 use super::cost::CostFigures;
 use super::outputs::OutputFigures;
 use super::structure::StructureFigures;
-use crate::message::{Message, Words};
+use crate::message::Words;
 use crate::preprocess::Preprocessing;
-
-/// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Nothing was found.
-    Passed,
-    /// Something is wrong.
-    Failed,
-    /// It could not be done; the reason is among the problems.
-    NotChecked,
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Outcome::Passed => "ok",
-            Outcome::Failed => "FAILED",
-            Outcome::NotChecked => "not checked",
-        })
-    }
-}
-
-/// One check: how it ended, why, and its figures.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Check<T> {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What is wrong, or why the check could not be done.
-    pub problems: Vec<Message>,
-    /// What was measured, as far as it came to that.
-    #[serde(flatten)]
-    pub figures: Option<T>,
-}
-
-impl<T> Check<T> {
-    /// A check that was done: failed where there are problems.
-    pub(super) fn judged(problems: Vec<impl Into<Message>>, figures: T) -> Self {
-        let outcome = if problems.is_empty() { Outcome::Passed } else { Outcome::Failed };
-        let problems = problems.into_iter().map(Into::into).collect();
-        Self { outcome, problems, figures: Some(figures) }
-    }
-
-    /// A check that failed before there was anything to measure.
-    pub(super) fn failed(problem: impl Into<Message>) -> Self {
-        Self { outcome: Outcome::Failed, problems: vec![problem.into()], figures: None }
-    }
-
-    /// A check that could not be done.
-    pub(super) fn not_checked(reason: impl Into<Message>) -> Self {
-        Self { outcome: Outcome::NotChecked, problems: vec![reason.into()], figures: None }
-    }
-
-    fn in_words(mut self, words: Words) -> Self {
-        for problem in &mut self.problems {
-            *problem = problem.in_words(words);
-        }
-        self
-    }
-}
 
 /// An input as it was fed.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -1,7 +1,7 @@
 //! Check 3: the maps are those of the definition.
 
 use super::compare::{self, Encoding, MapDifference, MapFigures, larger, magnitude, root_mean_square};
-use super::record::{Definition, Method};
+use super::definition::{Definition, Method};
 use super::reference::Expected;
 use super::report::FeatureFigures;
 use super::structure::SHOWN;
@@ -160,8 +160,8 @@ mod tests {
     use super::*;
     use crate::graph::{NodeId, OutletId};
     use crate::ir::ElementType;
+    use crate::verify::definition::{Features, Kernel, Masking};
     use crate::verify::layout::Layout;
-    use crate::verify::record::{Features, Kernel, Masking};
     use crate::verify::reference::Pooled;
 
     fn definition(targets: Option<Classes>, element: ElementType) -> Definition {

@@ -8,13 +8,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::report::Check;
+use super::check::Check;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, OpKind, constants};
 use crate::ir::{Document, LayerElement, SECTION, Weights};
 
 /// What was compared, and what was added.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct StructureFigures {
     /// Layers of the original.
     pub layers: usize,

@@ -3,13 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 pub mod explain;
+pub mod ir;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use assert_cmd::Command;
-use xai_insert::runtime::{Runtime, RuntimeOptions};
+use xai_insert::RuntimeOptions;
+use xai_insert::verify::openvino;
 
 /// The root of the repository; tests name files relative to it, so that messages are the same anywhere.
 pub fn root() -> &'static Path {
@@ -89,7 +91,7 @@ pub fn each<T>(cases: impl IntoIterator<Item = (String, T)>, check: impl Fn(&str
 /// Whether there is a runtime. Where one is asked for, it has to be there.
 pub fn runtime() -> bool {
     let asked_for = ["XAI_REQUIRE_OPENVINO", "CI"].iter().any(|name| std::env::var_os(name).is_some());
-    match Runtime::load(&RuntimeOptions::default()) {
+    match openvino(&RuntimeOptions::default()) {
         Ok(_) => true,
         Err(e) => {
             assert!(!asked_for, "{e}");

@@ -20,6 +20,7 @@ pub use rise::{RiseMasks, RiseOptions};
 /// How much work is put into a map: more inferences for finer and steadier maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Effort {
     /// RISE with 1000 masks of 4x4 cells; AISE with 20 positions for each of 3 kernel widths.
     Speed,

@@ -236,7 +236,7 @@ mod tests {
             let mask = MASKS.mask(index, height, width);
             let grid = Array2::from_shape_vec((cells, cells), mask.grid.clone()).unwrap();
             let (down, right) = (height.div_ceil(cells), width.div_ceil(cells));
-            let large = crate::explain::resize_map(&grid, (cells + 1) * down, (cells + 1) * right);
+            let large = crate::preprocess::resize_map(&grid, (cells + 1) * down, (cells + 1) * right);
             let found = full(&mask, height, width);
             let fits = |y: usize, x: usize| {
                 let cut = large.slice(ndarray::s![y..y + height, x..x + width]);

@@ -23,6 +23,7 @@ use crate::preprocess::resize_map;
 
 /// What was measured of one map.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
+#[non_exhaustive]
 pub struct Metrics {
     /// Area under the score while pixels come in, the most salient first; more is better.
     #[serde(skip_serializing_if = "Option::is_none")]

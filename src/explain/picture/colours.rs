@@ -5,6 +5,7 @@ use serde::Serialize;
 /// What colours the values of a map get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Colours {
     /// Perceptually uniform and readable with any colour vision (van der Walt and Smith, 2015).
     #[default]

@@ -97,7 +97,7 @@ fn is_product(model: &Model, flow: &Flow, outlet: OutletId) -> bool {
             (Action::MatMul { .. }, _) => {}
             (Action::Window(window), _) if !matches!(window.kind, WindowKind::Pool(_)) => {}
             // Sums of several products; any other combination must be with constants.
-            (Action::Elementwise(Zero::AllZero), [_, ..]) => open.extend(data),
+            (Action::Elementwise(Zero::All), [_, ..]) => open.extend(data),
             (
                 Action::Elementwise(_)
                 | Action::Pointwise(_)

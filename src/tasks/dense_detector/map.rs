@@ -15,7 +15,7 @@ use crate::refusal::Reason;
 ///
 /// A field is what one anchor says of one position: a class score, a coordinate, objectness.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChannelMap {
+pub(crate) struct ChannelMap {
     /// The tensor.
     pub outlet: OutletId,
     /// Its axes: atoms of the roles batch, height, width, [`Role::Class`] for the fields (once) and
@@ -102,7 +102,7 @@ impl ChannelMap {
     }
 
     /// Height and width.
-    pub fn grid(&self) -> [Dim; 2] {
+    pub(crate) fn grid(&self) -> [Dim; 2] {
         [Role::Height, Role::Width].map(|role| {
             let mut atoms = self.axes.0.iter().flat_map(|axis| &axis.atoms);
             atoms.find(|atom| atom.role == role).map_or(Dim::Dynamic, |atom| atom.size)
@@ -115,7 +115,7 @@ impl ChannelMap {
     }
 
     /// Every atom as an axis of its own, with its extent; anchors of extent 1 are left out.
-    pub fn atoms(&self) -> Vec<(Role, Size)> {
+    pub(crate) fn atoms(&self) -> Vec<(Role, Size)> {
         let mut atoms = Vec::new();
         for (i, axis) in self.axes.0.iter().enumerate() {
             let alone = axis.atoms.len() == 1;

@@ -8,7 +8,7 @@ use crate::refusal::Reason;
 
 /// Where the class scores of a detector are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScoreMaps {
+pub(crate) struct ScoreMaps {
     /// What is explained: an output, or what a layer that selects boxes reads.
     pub explains: String,
     /// One entry for each scale, in the order in which the model joins them.
@@ -23,7 +23,7 @@ pub struct ScoreMaps {
 
 /// Where a detector hands out boxes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Boxes {
+pub(crate) enum Boxes {
     /// In the output of the scores.
     Together,
     /// In an output of their own.
@@ -34,7 +34,7 @@ pub enum Boxes {
 
 /// The class scores of one scale.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scale {
+pub(crate) struct Scale {
     /// Scores of each class, before any activation.
     pub scores: ChannelMap,
     /// What the model multiplies them by, both activated.
@@ -44,7 +44,7 @@ pub struct Scale {
 impl ScoreMaps {
     /// What the class layer of each scale reads, each value once, where convolutions or matrix products make
     /// the scores.
-    pub fn features(&self, graph: &Graph) -> Option<Vec<OutletId>> {
+    pub(crate) fn features(&self, graph: &Graph) -> Option<Vec<OutletId>> {
         let mut found = Vec::new();
         for scale in &self.scales {
             let features = head::reads(graph, scale.scores.outlet)?;

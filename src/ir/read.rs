@@ -1,0 +1,43 @@
+//! From a file or from memory to a document.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use super::{Document, parse};
+use crate::error::{Error, Result};
+
+/// An XML beyond this size is no graph; refusing it early keeps memory bounded.
+const MAX_XML_BYTES: u64 = 1 << 30;
+
+impl Document {
+    /// Reads and parses the XML at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the file cannot be read, [`Error::Xml`] with the byte offset where it is
+    /// no IR of version 10 or 11, [`Error::Layer`] where a layer contradicts itself.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let mut file = File::open(path).map_err(|e| Error::io("read", path, e))?;
+        let metadata = file.metadata().map_err(|e| Error::io("read", path, e))?;
+        if metadata.is_dir() {
+            let message = format!("{} is a folder; give the model's XML file", path.display());
+            return Err(Error::usage(message));
+        }
+        if metadata.len() > MAX_XML_BYTES {
+            let message =
+                format!("{} has {} bytes, too many for an IR's XML", path.display(), metadata.len());
+            return Err(Error::usage(message));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
+        file.read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
+        Self::parse(path, bytes)
+    }
+
+    /// Parses XML that is already in memory; `path` is used in messages.
+    ///
+    /// # Errors
+    /// As [`Document::read`].
+    pub(crate) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        parse::parse(path, bytes)
+    }
+}

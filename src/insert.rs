@@ -45,7 +45,7 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
                     let notes = [of_format(model), found.notes, passed_over(&plans.looked, plan)].concat();
                     let report = Report::new(model, options, &decision, subject, plan, &built, notes);
                     let record = built.record(model, options, subject, plan);
-                    let insertion = Insertion::new(model, built.patch, report, record);
+                    let insertion = Insertion::new(model, subject, built.patch, report, record);
                     return Ok(Outcome::Inserted(Box::new(insertion)));
                 }
                 Err(reason) => attempts.failed(subject, plan.method, plan.candidate(), reason),

@@ -5,6 +5,7 @@ use crate::ir::{Destination, PendingFile, Record, Splice};
 use crate::model::Model;
 use crate::patch::{Dump, Finished};
 use crate::report::Report;
+use crate::tasks::Subject;
 
 /// What came of [`insert`](crate::insert()).
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub enum Outcome<'m> {
 pub struct Insertion<'m> {
     model: &'m Model,
     patch: Finished,
+    #[cfg_attr(not(feature = "explain"), expect(dead_code, reason = "only explanations ask"))]
+    subject: Subject,
     report: Report,
     xml: Vec<u8>,
     tail: Vec<u8>,
@@ -30,19 +33,31 @@ pub struct Insertion<'m> {
 
 impl<'m> Insertion<'m> {
     /// Emits a finished patch.
-    pub(crate) fn new(model: &'m Model, patch: Finished, mut report: Report, record: Record) -> Self {
+    pub(crate) fn new(
+        model: &'m Model,
+        subject: &Subject,
+        patch: Finished,
+        mut report: Report,
+        record: Record,
+    ) -> Self {
         let bin_bytes = model.weights().len();
         let (mut splice, tail) = patch.emit(model.graph(), bin_bytes);
         splice.record = record;
         let xml = splice.apply(model.document(), bin_bytes);
         report.added.xml_bytes = xml.len() - model.document().bytes().len();
         report.added.bin_bytes = tail.len();
-        Self { model, patch, report, xml, tail }
+        Self { model, patch, subject: subject.clone(), report, xml, tail }
     }
 
     /// What was done.
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// What is explained.
+    #[cfg(feature = "explain")]
+    pub(crate) fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     /// The added graph, for people.

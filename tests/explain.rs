@@ -14,7 +14,7 @@ use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba};
 use serde_json::Value;
 use xai_insert::SaliencyType;
 use xai_insert::explain::{
-    Activation, BlackBox, Effort, ExplainOptions, Explainer, Photo, Quiet, Targets, read_map,
+    BlackBox, Effort, ExplainOptions, Explainer, OutputActivation, Photo, Quiet, Targets, read_map,
 };
 
 #[test]
@@ -214,7 +214,7 @@ fn other_files_that_the_runtime_reads_are_black_boxes() {
     );
     let found = explainer.explain(&Photo::read(&photo).unwrap(), &Quiet).unwrap();
     // The values are scores already, and are not put through softmax a second time.
-    assert_eq!(explainer.settings().activation, Some(Activation::None));
+    assert_eq!(explainer.settings().activation, Some(OutputActivation::None));
     let e = 1f32.exp();
     assert!((found.targets[0].score.unwrap() - e / (e + 2.0)).abs() < 1e-4);
     assert_eq!(found.targets[0].class, Some(0));

@@ -14,13 +14,13 @@ pub(crate) struct Engine {
 }
 
 /// The outputs of an inference, and which of its images is meant.
-pub(crate) struct Answer<'a> {
+pub(crate) struct ImageOutputs<'a> {
     pub(crate) tensors: &'a [Tensor],
     pub(crate) image: usize,
     pub(crate) batch: usize,
 }
 
-impl Answer<'_> {
+impl ImageOutputs<'_> {
     /// One image's share of an output: its shape without the batch, and its values.
     ///
     /// # Errors
@@ -42,10 +42,10 @@ impl Answer<'_> {
         }
     }
 
-    /// As [`Answer::of`], of an output of boxes, which may leave out a batch of 1.
+    /// As [`ImageOutputs::of`], of an output of boxes, which may leave out a batch of 1.
     ///
     /// # Errors
-    /// As [`Answer::of`].
+    /// As [`ImageOutputs::of`].
     pub(crate) fn of_boxes(&self, output: usize) -> Result<(Vec<usize>, Vec<f32>)> {
         match self.tensors.get(output) {
             Some(tensor) if self.batch == 1 && tensor.shape().len() == 2 => {
@@ -80,10 +80,10 @@ impl Engine {
         count: usize,
         wanted: &[usize],
         make: impl Fn(usize, &mut [f32]) -> Result<()> + Sync,
-        take: impl Fn(Answer<'_>) -> Result<R> + Sync,
+        take: impl Fn(ImageOutputs<'_>) -> Result<R> + Sync,
         watch: &dyn Watch,
     ) -> Result<Vec<R>> {
-        self.run_indexed(count, wanted, make, |_, answer| take(answer), watch)
+        self.run_indexed(count, wanted, make, |_, outputs| take(outputs), watch)
     }
 
     /// As [`Engine::run`], where reading depends on which image it was.
@@ -95,7 +95,7 @@ impl Engine {
         count: usize,
         wanted: &[usize],
         make: impl Fn(usize, &mut [f32]) -> Result<()> + Sync,
-        take: impl Fn(usize, Answer<'_>) -> Result<R> + Sync,
+        take: impl Fn(usize, ImageOutputs<'_>) -> Result<R> + Sync,
         watch: &dyn Watch,
     ) -> Result<Vec<R>> {
         let (batch, len) = (self.input.batch, self.input.image_len());
@@ -120,10 +120,10 @@ impl Engine {
             Ok(())
         };
         let read = |job: usize, tensors: Vec<Tensor>| {
-            let answers = images(job).enumerate();
-            let answers =
-                answers.map(|(image, index)| take(index, Answer { tensors: &tensors, image, batch }));
-            answers.collect::<Result<Vec<R>>>()
+            let each = images(job).enumerate();
+            let each =
+                each.map(|(image, index)| take(index, ImageOutputs { tensors: &tensors, image, batch }));
+            each.collect::<Result<Vec<R>>>()
         };
         let mut found: Vec<Option<R>> = (0..count).map(|_| None).collect();
         self.pool.run(count.div_ceil(batch), wanted, fill, read, |job, results| {

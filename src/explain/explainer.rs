@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 use serde::Serialize;
 
-use super::black_box::{Aim, Detection, RiseMasks, aise, rise};
-use super::engine::{Answer, Engine};
+use super::black_box::Detection;
+use super::engine::{Engine, ImageOutputs};
 use super::names::{ClassNames, Targets};
-use super::open::{Head, Shown, Way, open};
+use super::open::{Procedure, open};
+use super::reader::{Findings, Reader};
 use super::scores::{best_first, nothing_found};
 use super::watch::Watch;
-use super::{BlackBox, ExplainOptions, Settings};
+use super::{ExplainOptions, Settings};
 use crate::error::{Error, Result};
 use crate::ir::Resize;
 use crate::message::{Setting, message};
@@ -22,8 +23,8 @@ use crate::runtime::Runtime;
 #[derive(Debug)]
 pub struct Explainer {
     pub(super) engine: Engine,
-    pub(super) head: Head,
-    pub(super) way: Way,
+    pub(super) reader: Reader,
+    pub(super) procedure: Procedure,
     pub(super) preprocessing: Preprocessing,
     pub(super) names: ClassNames,
     /// The classes to explain, where they do not depend on the image.
@@ -62,8 +63,8 @@ pub struct Prepared {
     pub values: Vec<f32>,
 }
 
-/// A photo on its way into the model.
-struct Fed<'a> {
+/// A photo that was fitted into the model's input.
+struct FittedPhoto<'a> {
     photo: &'a Photo,
     fitted: Vec<f32>,
     geometry: Geometry,
@@ -108,19 +109,12 @@ impl Target {
     }
 }
 
-/// What one inference on the whole photo showed.
+/// What came of one inference on a whole image.
 #[derive(Debug, Clone)]
-pub(super) struct Look {
-    seen: Seen,
+pub(super) struct Inference {
+    pub(super) findings: Findings,
     /// Shape and values of the map, in white-box mode.
-    map: Option<(Vec<usize>, Vec<f32>)>,
-}
-
-#[derive(Debug, Clone)]
-enum Seen {
-    Classes(Vec<f32>),
-    Boxes(Vec<Detection>),
-    Nothing,
+    pub(super) map: Option<(Vec<usize>, Vec<f32>)>,
 }
 
 /// Something to explain.
@@ -128,7 +122,7 @@ enum Seen {
 pub(super) struct Chosen {
     pub(super) class: Option<usize>,
     pub(super) score: Option<f32>,
-    object: Option<Detection>,
+    pub(super) object: Option<Detection>,
 }
 
 /// How many classes [`Explanation::best`] lists.
@@ -175,9 +169,9 @@ impl Explainer {
     /// # Errors
     /// [`Error::Runtime`] and [`Error::Interrupted`], which concern all.
     pub fn explain_all(&mut self, photos: &[Photo], watch: &dyn Watch) -> Result<Vec<Result<Explanation>>> {
-        let (fed, values) = self.fit(photos)?;
-        self.each(fed, &values, watch, |explainer, values, look, chosen| {
-            explainer.maps(values, look, chosen, watch)
+        let (fitted, values) = self.fit(photos)?;
+        self.each(fitted, &values, watch, |explainer, values, inference, chosen| {
+            explainer.maps(values, inference, chosen, watch)
         })
     }
 
@@ -195,7 +189,7 @@ impl Explainer {
             let message = format!("images are prepared one by one; the model's batch is {}", input.batch);
             return Err(Error::usage(message));
         }
-        let (mut fed, mut values) = (Vec::new(), Vec::new());
+        let (mut all, mut values) = (Vec::new(), Vec::new());
         for Prepared { photo, shape, values: own } in images {
             if shape[..] != input.shape() || own.len() != input.image_len() {
                 let message = format!("a prepared image of the shape {shape:?}; the model takes {input}");
@@ -207,11 +201,11 @@ impl Explainer {
             }
             let size = (photo.width(), photo.height());
             let geometry = Geometry::new(Resize::Standard, size, (input.width, input.height));
-            fed.push(Fed { photo, fitted: Vec::new(), geometry });
+            all.push(FittedPhoto { photo, fitted: Vec::new(), geometry });
             values.push(own.clone());
         }
-        self.each(fed, &values, watch, |explainer, values, look, chosen| {
-            explainer.maps(values, look, chosen, watch)
+        self.each(all, &values, watch, |explainer, values, inference, chosen| {
+            explainer.maps(values, inference, chosen, watch)
         })
     }
 
@@ -220,10 +214,7 @@ impl Explainer {
     /// # Errors
     /// [`Error::Usage`] where there are no such classes or not as many as names; then nothing is changed.
     pub fn aim(&mut self, targets: Targets, names: ClassNames) -> Result<()> {
-        let classes = match &self.head {
-            Head::Classes(head) => head.classes,
-            _ => None,
-        };
+        let classes = self.reader.classes();
         if let Some(classes) = classes {
             names.check(classes)?;
         }
@@ -240,42 +231,42 @@ impl Explainer {
     /// As [`Explainer::explain`].
     pub fn with_map(&mut self, photo: &Photo, map: &Array2<f32>, watch: &dyn Watch) -> Result<Explanation> {
         let given =
-            |_: &mut Self, _: &[f32], _: &Look, chosen: &[Chosen]| Ok(vec![map.clone(); chosen.len()]);
-        let (fed, values) = self.fit(std::slice::from_ref(photo))?;
-        let mut found = self.each(fed, &values, watch, given)?;
+            |_: &mut Self, _: &[f32], _: &Inference, chosen: &[Chosen]| Ok(vec![map.clone(); chosen.len()]);
+        let (fitted, values) = self.fit(std::slice::from_ref(photo))?;
+        let mut found = self.each(fitted, &values, watch, given)?;
         found.pop().unwrap_or_else(|| Err(Error::Internal("a photo was not explained".to_owned())))
     }
 
     /// Fits photos into the input; returns them with the input's values.
-    fn fit<'a>(&self, photos: &'a [Photo]) -> Result<(Vec<Fed<'a>>, Vec<Vec<f32>>)> {
+    fn fit<'a>(&self, photos: &'a [Photo]) -> Result<(Vec<FittedPhoto<'a>>, Vec<Vec<f32>>)> {
         let (input, how) = (self.engine.input(), &self.preprocessing);
         if how.source == Origin::Caller {
             let message = "photos have to be prepared by the caller, who has said to do that";
             return Err(Error::usage(message.to_owned()));
         }
-        let (mut fed, mut values) = (Vec::new(), Vec::new());
+        let (mut all, mut values) = (Vec::new(), Vec::new());
         for photo in photos {
             let (fitted, geometry) = how.fit(&photo.pixels, input)?;
             values.push(how.normalise(&fitted, input));
-            fed.push(Fed { photo, fitted, geometry });
+            all.push(FittedPhoto { photo, fitted, geometry });
         }
-        Ok((fed, values))
+        Ok((all, values))
     }
 
     fn each(
         &mut self,
-        fed: Vec<Fed<'_>>,
+        photos: Vec<FittedPhoto<'_>>,
         values: &[Vec<f32>],
         watch: &dyn Watch,
-        maps: impl Fn(&mut Self, &[f32], &Look, &[Chosen]) -> Result<Vec<Array2<f32>>>,
+        maps: impl Fn(&mut Self, &[f32], &Inference, &[Chosen]) -> Result<Vec<Array2<f32>>>,
     ) -> Result<Vec<Result<Explanation>>> {
-        let looks = self.look(values, watch)?;
+        let inferences = self.infer(values, watch)?;
         let mut found = Vec::new();
-        for ((fed, values), look) in fed.into_iter().zip(values).zip(looks) {
-            let explained = look.and_then(|look| {
-                let chosen = self.choose(&look)?;
-                let maps = maps(self, values, &look, &chosen)?;
-                Ok(self.explanation(fed, &look, chosen, maps))
+        for ((photo, values), inference) in photos.into_iter().zip(values).zip(inferences) {
+            let explained = inference.and_then(|inference| {
+                let chosen = self.choose(&inference)?;
+                let maps = maps(self, values, &inference, &chosen)?;
+                Ok(self.explanation(photo, &inference, chosen, maps))
             });
             match explained {
                 Err(error @ (Error::Interrupted | Error::Runtime(_))) => return Err(error),
@@ -287,13 +278,13 @@ impl Explainer {
 
     fn explanation(
         &self,
-        Fed { photo, fitted, geometry }: Fed<'_>,
-        look: &Look,
+        FittedPhoto { photo, fitted, geometry }: FittedPhoto<'_>,
+        inference: &Inference,
         chosen: Vec<Chosen>,
         maps: Vec<Array2<f32>>,
     ) -> Explanation {
-        let best = match &look.seen {
-            Seen::Classes(scores) => {
+        let best = match &inference.findings {
+            Findings::Scores(scores) => {
                 let order = best_first(scores).into_iter().take(BEST);
                 let name = |class| self.names.name(class);
                 order
@@ -315,35 +306,19 @@ impl Explainer {
         Explanation { path: photo.path.clone(), targets, best, geometry, fitted }
     }
 
-    /// Outputs that one look reads, the map's first where there is one.
-    fn outputs(&self) -> Vec<usize> {
-        let mut outputs = Vec::new();
-        if let Way::WhiteBox { map, .. } = self.way {
-            outputs.push(map);
-        }
-        match &self.head {
-            Head::Classes(head) => outputs.extend(head.outputs()),
-            Head::Boxes(head) => outputs.extend(head.outputs()),
-            Head::Unknown => {}
-        }
-        outputs
-    }
-
     /// Runs the model on whole images, once each.
-    pub(super) fn look(&mut self, images: &[Vec<f32>], watch: &dyn Watch) -> Result<Vec<Result<Look>>> {
-        let (outputs, head, input) = (self.outputs(), self.head.clone(), self.engine.input().clone());
-        let white = matches!(self.way, Way::WhiteBox { .. });
-        let after_map = usize::from(white);
-        let read = |answer: Answer<'_>| -> Result<Look> {
-            let map = white.then(|| answer.of(0)).transpose()?;
-            let seen = match &head {
-                Head::Classes(head) => Seen::Classes(head.raw(&answer, after_map)?),
-                Head::Boxes(head) => {
-                    Seen::Boxes(head.read(answer.tensors.get(after_map..).unwrap_or(&[]), &input)?)
-                }
-                Head::Unknown => Seen::Nothing,
-            };
-            Ok(Look { seen, map })
+    pub(super) fn infer(&mut self, images: &[Vec<f32>], watch: &dyn Watch) -> Result<Vec<Result<Inference>>> {
+        let (reader, input) = (self.reader.clone(), self.engine.input().clone());
+        // The map's output comes first where there is one.
+        let mut outputs = match self.procedure {
+            Procedure::WhiteBox { map, .. } => vec![map],
+            Procedure::BlackBox(_) => Vec::new(),
+        };
+        let after_map = outputs.len();
+        outputs.extend(reader.outputs());
+        let read = |outputs: ImageOutputs<'_>| -> Result<Inference> {
+            let map = (after_map > 0).then(|| outputs.of(0)).transpose()?;
+            Ok(Inference { findings: reader.read(&outputs, after_map, &input)?, map })
         };
         let copy = |index: usize, out: &mut [f32]| {
             if let Some(image) = images.get(index) {
@@ -351,30 +326,31 @@ impl Explainer {
             }
             Ok(())
         };
-        let mut looks = self.engine.run(images.len(), &outputs, copy, |answer| Ok(read(answer)), watch)?;
-        if let Head::Classes(head) = &mut self.head {
-            for look in looks.iter_mut().flatten() {
-                let Seen::Classes(scores) = &mut look.seen else { continue };
-                head.settle(scores);
-                *scores = head.activate(std::mem::take(scores));
+        let mut inferences =
+            self.engine.run(images.len(), &outputs, copy, |outputs| Ok(read(outputs)), watch)?;
+        if let Reader::Classes(reader) = &mut self.reader {
+            for inference in inferences.iter_mut().flatten() {
+                let Findings::Scores(scores) = &mut inference.findings else { continue };
+                reader.settle(scores);
+                *scores = reader.activate(std::mem::take(scores));
             }
-            self.settings.activation = head.activation;
+            self.settings.activation = reader.activation;
         }
-        Ok(looks)
+        Ok(inferences)
     }
 
     /// What of a photo is explained.
-    pub(super) fn choose(&self, look: &Look) -> Result<Vec<Chosen>> {
-        let one_map = look.map.as_ref().is_some_and(|(shape, _)| shape.len() == 2);
-        let chosen = match &look.seen {
+    pub(super) fn choose(&self, inference: &Inference) -> Result<Vec<Chosen>> {
+        let one_map = inference.map.as_ref().is_some_and(|(shape, _)| shape.len() == 2);
+        let chosen = match &inference.findings {
             _ if one_map => vec![Chosen { class: None, score: None, object: None }],
-            Seen::Classes(scores) => {
+            Findings::Scores(scores) => {
                 self.names.check(scores.len())?;
-                let classes = match (&self.listed, &self.options.targets, &self.head) {
+                let classes = match (&self.listed, &self.options.targets, &self.reader) {
                     (Some(listed), ..) => listed.clone(),
                     (_, Targets::Top(count), _) => best_first(scores).into_iter().take(*count).collect(),
                     (_, Targets::All, _) => (0..scores.len()).collect(),
-                    (_, _, Head::Classes(head)) => head.predicted(scores, self.options.threshold)?,
+                    (_, _, Reader::Classes(reader)) => reader.predicted(scores, self.options.threshold)?,
                     _ => Vec::new(),
                 };
                 let score = |class: usize| {
@@ -387,9 +363,9 @@ impl Explainer {
                     |class| Ok(Chosen { class: Some(class), score: Some(score(class)?), object: None });
                 classes.into_iter().map(chosen).collect::<Result<_>>()?
             }
-            Seen::Boxes(objects) => self.objects(objects, look.map.is_some())?,
-            Seen::Nothing => {
-                let maps = look.map.as_ref().and_then(|(shape, _)| shape.first());
+            Findings::Objects(objects) => self.objects(objects, inference.map.is_some())?,
+            Findings::Nothing => {
+                let maps = inference.map.as_ref().and_then(|(shape, _)| shape.first());
                 let listed = match (&self.listed, &self.options.targets, maps) {
                     (Some(listed), ..) => listed.clone(),
                     (None, Targets::All, Some(maps)) => (0..*maps).collect(),
@@ -437,114 +413,6 @@ impl Explainer {
         };
         Ok(found.into_iter().map(chosen).collect())
     }
-
-    /// The maps of what was chosen, for an image whose normalised values are given.
-    pub(super) fn maps(
-        &mut self,
-        values: &[f32],
-        look: &Look,
-        chosen: &[Chosen],
-        watch: &dyn Watch,
-    ) -> Result<Vec<Array2<f32>>> {
-        match self.way.clone() {
-            Way::WhiteBox { shown, .. } => chosen.iter().map(|chosen| cut(look, chosen, &shown)).collect(),
-            Way::BlackBox(method) => self.black_box(method, values, chosen, watch),
-        }
-    }
-
-    fn black_box(
-        &mut self,
-        method: BlackBox,
-        values: &[f32],
-        chosen: &[Chosen],
-        watch: &dyn Watch,
-    ) -> Result<Vec<Array2<f32>>> {
-        let (effort, rise_options, aise_options) =
-            (self.options.effort, self.options.rise, self.options.aise);
-        let classes: Vec<usize> = chosen.iter().filter_map(|chosen| chosen.class).collect();
-        match (&self.head, method) {
-            (Head::Classes(head), BlackBox::Rise) => {
-                let head = head.clone();
-                let masks = RiseMasks::new(effort, &rise_options);
-                let read = |answer: Answer<'_>| {
-                    let scores = head.activate(head.raw(&answer, 0)?);
-                    Ok(classes.iter().map(|class| scores.get(*class).copied().unwrap_or(0.0)).collect())
-                };
-                rise(&mut self.engine, values, &masks, &head.outputs(), read, watch)
-            }
-            (Head::Classes(head), BlackBox::Aise) => {
-                let head = head.clone();
-                let aims = vec![Aim::class(effort, &aise_options); classes.len()];
-                let read = |target: usize, answer: &Answer<'_>| {
-                    let scores = head.activate(head.raw(answer, 0)?);
-                    let score = classes.get(target).and_then(|class| scores.get(*class));
-                    Ok(score.copied().unwrap_or(0.0))
-                };
-                aise(&mut self.engine, values, &aims, &head.outputs(), read, watch)
-            }
-            (Head::Boxes(head), _) => {
-                let (head, input) = (*head, self.engine.input().clone());
-                let objects: Vec<Detection> =
-                    chosen.iter().filter_map(|chosen| chosen.object.clone()).collect();
-                #[allow(clippy::cast_precision_loss)]
-                let sides = (input.width as f64, input.height as f64);
-                let aim = |object: &Detection| {
-                    let [x1, y1, x2, y2] = object.corners.map(f64::from);
-                    let corners = [x1 / sides.0, y1 / sides.1, x2 / sides.0, y2 / sides.1];
-                    Aim::around(corners, effort, &aise_options)
-                };
-                let aims: Vec<Aim> = objects.iter().map(aim).collect();
-                // How much of the object is still found: the best overlap times its score.
-                let read = |target: usize, answer: &Answer<'_>| {
-                    let Some(object) = objects.get(target) else { return Ok(0.0) };
-                    let found = head.read(answer.tensors, &input)?;
-                    let same = found.iter().filter(|other| other.class == object.class);
-                    Ok(same.map(|other| object.overlap(other) * other.score).fold(0.0, f32::max))
-                };
-                aise(&mut self.engine, values, &aims, &head.outputs(), read, watch)
-            }
-            (Head::Unknown, _) => Err(Error::usage("the model gives no scores".to_owned())),
-        }
-    }
-}
-
-/// The map of one class out of what the saliency output holds.
-fn cut(look: &Look, chosen: &Chosen, shown: &Shown) -> Result<Array2<f32>> {
-    let Some((shape, values)) = &look.map else {
-        return Err(Error::Internal("a white-box run without a map".to_owned()));
-    };
-    if values.iter().any(|value| value.is_nan()) {
-        return Err(Error::usage("the saliency map is not numbers (NaN)".to_owned()));
-    }
-    let (maps, height, width) = match shape[..] {
-        [height, width] => (1, height, width),
-        [maps, height, width] => (maps, height, width),
-        _ => {
-            return Err(Error::usage(format!(
-                "maps of the shape {shape:?} (without the batch) are not known"
-            )));
-        }
-    };
-    let all = ndarray::ArrayView3::from_shape((maps, height, width), values)
-        .map_err(|e| Error::Internal(format!("a map of the wrong size: {e}")))?;
-    let place = match (chosen.class, shown) {
-        (None, _) => Some(0),
-        (Some(class), Shown::All) => Some(class),
-        (Some(class), Shown::Listed(list)) => list.iter().position(|listed| *listed == class),
-        (Some(class), Shown::Top(count)) => match &look.seen {
-            Seen::Classes(scores) => {
-                best_first(scores).into_iter().take(*count).position(|best| best == class)
-            }
-            _ => None,
-        },
-    };
-    match place.filter(|place| *place < maps) {
-        Some(place) => Ok(all.index_axis(Axis(0), place).to_owned()),
-        None => Err(Error::usage(format!(
-            "the model has {maps} maps, none of them for class {}",
-            chosen.class.unwrap_or(0)
-        ))),
-    }
 }
 
 /// What metrics need: scores of images, and a map for a class of an image.
@@ -557,21 +425,21 @@ impl Explainer {
         class: usize,
         watch: &dyn Watch,
     ) -> Result<Vec<f32>> {
-        let Head::Classes(head) = &self.head else {
+        let Reader::Classes(reader) = &self.reader else {
             return Err(Error::usage("these metrics need class scores".to_owned()));
         };
-        let (head, input, how) = (head.clone(), self.engine.input().clone(), self.preprocessing.clone());
+        let (reader, input, how) = (reader.clone(), self.engine.input().clone(), self.preprocessing.clone());
         let make = |index: usize, out: &mut [f32]| {
             let mut image = Vec::new();
             pixels(index, &mut image);
             out.copy_from_slice(&how.normalise(&image, &input));
             Ok(())
         };
-        let read = |answer: Answer<'_>| {
-            let scores = head.activate(head.raw(&answer, 0)?);
+        let read = |outputs: ImageOutputs<'_>| {
+            let scores = reader.activate(reader.raw(&outputs, 0)?);
             Ok(scores.get(class).copied().unwrap_or(0.0))
         };
-        self.engine.run(count, &head.outputs(), make, read, watch)
+        self.engine.run(count, &reader.outputs(), make, read, watch)
     }
 
     /// The method's map of a class for an image that is given as pixels.
@@ -582,11 +450,11 @@ impl Explainer {
         watch: &dyn Watch,
     ) -> Result<Array2<f32>> {
         let values = self.preprocessing.normalise(pixels, &self.engine.input().clone());
-        let look = self.look(std::slice::from_ref(&values), watch)?.pop();
+        let inference = self.infer(std::slice::from_ref(&values), watch)?.pop();
         let missing = || Error::Internal("an image was not run".to_owned());
-        let look = look.ok_or_else(missing)??;
+        let inference = inference.ok_or_else(missing)??;
         let chosen = Chosen { class, score: None, object: None };
-        let mut maps = self.maps(&values, &look, std::slice::from_ref(&chosen), watch)?;
+        let mut maps = self.maps(&values, &inference, std::slice::from_ref(&chosen), watch)?;
         maps.pop().ok_or_else(missing)
     }
 }

@@ -1,7 +1,7 @@
 //! From a photo to a picture of what the model looked at.
 //!
-//! [`Explainer::open`] takes a model and finds a way: white box, where a branch is inserted in memory and gives the
-//! maps within the same inference, or black box, where parts of the photo are hidden and scores watched.
+//! [`Explainer::open`] takes a model and chooses a procedure: white box, where a branch is inserted in memory and gives
+//! the maps within the same inference, or black box, where parts of the photo are hidden and scores watched.
 //! [`Explainer::explain`] does a photo; [`picture`] draws, [`Gallery`] shows, [`metrics`] judges.
 //!
 //! ```no_run
@@ -23,12 +23,14 @@ mod black_box;
 mod engine;
 mod explainer;
 mod gallery;
+mod maps;
 pub mod metrics;
 mod names;
 mod open;
 pub mod options;
 mod output;
 pub mod picture;
+mod reader;
 mod scores;
 #[cfg(test)]
 mod tests;
@@ -46,7 +48,7 @@ pub use gallery::Gallery;
 pub use names::{ClassNames, Targets, Wanted};
 pub use options::{AnyMethod, BlackBox, ExplainOptions, Mode};
 pub use output::{Files, Folder, read_map};
-pub use scores::{Activation, ScoreFunction};
+pub use scores::{OutputActivation, ScoreFunction};
 pub use watch::{Quiet, Watch};
 
 pub use crate::ir::{ElementType, ImageLayout as Layout, Resize};
@@ -69,7 +71,7 @@ pub struct Settings {
     /// The output that is explained.
     pub explains: String,
     /// What is applied to it; absent where the first scores decide.
-    pub activation: Option<Activation>,
+    pub activation: Option<OutputActivation>,
     /// The model's input.
     pub input: ImageInput,
     /// What is done to photos.
@@ -122,9 +124,9 @@ impl std::fmt::Display for Settings {
         }
         if !self.explains.is_empty() {
             let scores = match self.activation {
-                Some(Activation::Softmax) => "softmax is applied",
-                Some(Activation::Sigmoid) => "sigmoid is applied",
-                Some(Activation::None) => "scores as they are",
+                Some(OutputActivation::Softmax) => "softmax is applied",
+                Some(OutputActivation::Sigmoid) => "sigmoid is applied",
+                Some(OutputActivation::None) => "scores as they are",
                 None => {
                     "softmax, or sigmoid where boxes have scores, is applied unless the values are scores already"
                 }

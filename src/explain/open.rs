@@ -1,79 +1,66 @@
-//! Opening a model: which method, on which outputs, fed how.
+//! Opening a model: what it says of a photo and where, how maps are made, and what it is fed.
 
 use std::path::Path;
 
-use super::black_box::{Aim, BoxHead, RiseMasks};
+use super::black_box::{Aim, RiseMasks};
 use super::engine::Engine;
 use super::names::ClassNames;
-use super::scores::{Activation, ClassHead, ScoreSource, beside_boxes, candidates, in_graph, one_per_box};
+use super::reader::Reader;
+use super::scores::{ClassScores, OutputActivation};
 use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings};
-use crate::analysis::{InputFacts, Labels};
+use crate::analysis::InputFacts;
 use crate::error::{Error, Result};
 use crate::insert::insert;
-use crate::insertion::Outcome;
-use crate::ir::{ModelInfo, section};
+use crate::insertion::{Insertion, Outcome};
+use crate::ir::{Classes, ModelInfo, key, section};
 use crate::message::{Message, Setting, message};
 use crate::methods::Method;
 use crate::model::Model;
 use crate::preprocess::{Declared, ImageInput, PreprocessOptions, Preprocessing};
-use crate::report::Report;
-use crate::runtime::{Hint, Network, Port, Runtime, Source};
-use crate::tasks::Logits;
-
-/// Where a model's answer is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Head {
-    /// Class scores.
-    Classes(ClassHead),
-    /// Boxes of a detector.
-    Boxes(BoxHead),
-    /// None of these; only classes that the user names can be explained.
-    Unknown,
-}
+use crate::runtime::{Hint, Network, Pool, Port, Runtime, Source};
+use crate::tasks::{Answer, Outputs, Question, Signature, Subject};
 
 /// How maps are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Procedure {
     /// The model has an output that holds them.
-    WhiteBox { map: usize, shown: Shown },
+    WhiteBox {
+        /// Its place.
+        map: usize,
+        /// The classes that have a map in it.
+        classes: Classes,
+    },
     /// By hiding parts of the photo.
     BlackBox(BlackBox),
 }
 
-/// Which classes the maps of an output belong to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Shown {
-    All,
-    /// The best of each image, best first.
-    Top(usize),
-    Listed(Vec<usize>),
-}
-
-impl Shown {
-    /// Reads what xai-insert records.
-    fn recorded(text: Option<&str>) -> Self {
-        let list = |text: &str| text.split(',').map(|class| class.trim().parse().ok()).collect();
-        match text {
-            None | Some("all") => Self::All,
-            Some(text) => match (text.strip_prefix("top").and_then(|k| k.parse().ok()), list(text)) {
-                (Some(k), _) => Self::Top(k),
-                (_, Some(list)) => Self::Listed(list),
-                _ => Self::All,
-            },
-        }
-    }
-}
-
-/// A model that was read, with the way that was found.
+/// A model that was read.
 struct Opened {
     network: Network,
-    /// The name of the map's output and of the method; `None` in black-box mode.
-    white: Option<(String, String, Shown)>,
-    /// The output that the branch explains.
-    explains: Option<String>,
+    /// Where its maps are; `None` in black-box mode.
+    map: Option<MapOutput>,
+    /// What a branch explains that was built for it just now.
+    explained: Option<Subject>,
     notes: Vec<Message>,
 }
 
+/// An output that holds maps.
+struct MapOutput {
+    name: String,
+    /// What made them, for people.
+    method: String,
+    classes: Classes,
+}
+
+impl Opened {
+    /// Its outputs only are looked at.
+    fn closed(network: Network, notes: Vec<Message>) -> Self {
+        Self { network, map: None, explained: None, notes }
+    }
+}
+
+/// The phases: which file it is and whether a branch fits, the image input, where the answer is, how maps are made,
+/// which classes are meant, and the compiled model.
 pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
     options.check()?;
     let mut runtime = Runtime::load(&options.runtime)?;
@@ -82,114 +69,32 @@ pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
         Err(error @ (Error::Io { .. } | Error::Weights { .. })) => return Err(error),
         ir => ir,
     };
-    let opened = match &ir {
+    let mut opened = match &ir {
         Ok(model) => open_ir(&mut runtime, path, model, options)?,
         Err(why) => open_other(&mut runtime, path, why, options)?,
     };
     let model = ir.as_ref().ok();
-    let Opened { mut network, white, explains, mut notes } = opened;
     let info = model.map(|model| ModelInfo::read(model.document().rt_info())).unwrap_or_default();
     let facts = model.map(facts).unwrap_or_default();
-    let input = image_input(&mut network, &options.preprocess, &facts, &info)?;
+    let input = image_input(&mut opened.network, &options.preprocess, &facts, &info)?;
     let preprocessing = Preprocessing::settle(&options.preprocess, &facts, &info, &input)?;
-    let mut head = match &options.score_function {
-        Some(function) => {
-            let names = network.outputs().iter().map(|port| port.name.clone()).collect();
-            Head::Classes(ClassHead {
-                source: ScoreSource::Function(function.clone(), names),
-                name: "scores of a function of the caller's own".to_owned(),
-                classes: None,
-                activation: Some(Activation::None),
-                separate: false,
-            })
-        }
-        None => head(&network, model, &input, explains.as_deref(), options, &mut notes)?,
-    };
-    if let (Head::Classes(head), Some(activation)) = (&mut head, options.activation) {
-        head.activation = Some(activation);
-        head.separate = activation == Activation::Sigmoid;
-    }
-    if options.score_function.is_some() && input.batch != 1 {
-        return Err(Error::usage(format!(
-            "a function that makes scores sees one image at a time; the model's batch is {}",
-            input.batch
-        )));
-    }
-    if matches!(head, Head::Boxes(_)) && input.batch != 1 {
-        return Err(Error::usage(format!(
-            "boxes of a batch of {} images cannot be told apart; export the model with a batch of 1",
-            input.batch
-        )));
-    }
-    let way = match (&white, &head) {
-        (Some((output, _, shown)), _) => {
-            let map = network.outputs().iter().position(|port| port.name == *output);
-            let missing = || Error::runtime(format!("the runtime shows no output '{output}'"));
-            Way::WhiteBox { map: map.ok_or_else(missing)?, shown: shown.clone() }
-        }
-        (None, Head::Unknown) => {
-            return Err(Error::usage(format!(
-                "{}: no output holds class scores [N, classes] or boxes: {}",
-                path.display(),
-                outputs(&network)
-            )));
-        }
-        (None, Head::Boxes(_)) if options.black_box == Some(BlackBox::Rise) => {
-            return Err(Error::usage("RISE explains class scores; use aise for detectors".to_owned()));
-        }
-        (None, _) => Way::BlackBox(options.black_box.unwrap_or(BlackBox::Aise)),
-    };
+    let reader = reader(&mut opened, model, input.batch, options)?;
+    let procedure = procedure(&opened, &reader, path, options)?;
     let names = match &options.labels {
         Some(path) => ClassNames::read(path)?,
         None => ClassNames::new(info.labels),
     };
-    let classes = match &head {
-        Head::Classes(head) => head.classes,
-        _ => None,
-    };
-    if let Some(classes) = classes {
+    if let Some(classes) = reader.classes() {
         names.check(classes)?;
     }
-    let listed = options.targets.resolve(&names, classes)?;
-    let many = options.many || matches!(way, Way::BlackBox(_));
-    let (hint, requests) = if many {
-        (Hint::Throughput, options.requests)
-    } else {
-        (Hint::Latency, options.requests.or(Some(1)))
-    };
-    let pool = runtime.pool(&network, (input.element, &input.shape()), hint, requests)?;
-    let method = match (&way, white) {
-        (Way::BlackBox(method), _) => method.title().to_owned(),
-        (_, white) => white.map(|(_, title, _)| title).unwrap_or_default(),
-    };
-    let settings = Settings {
-        model: path.to_path_buf(),
-        mode: if matches!(way, Way::BlackBox(_)) { "black-box" } else { "white-box" },
-        method,
-        explains: match &head {
-            Head::Classes(head) => head.name.clone(),
-            Head::Boxes(_) => "boxes".to_owned(),
-            Head::Unknown => String::new(),
-        },
-        activation: match &head {
-            Head::Classes(head) => head.activation,
-            _ => None,
-        },
-        input: input.clone(),
-        preprocessing: preprocessing.clone(),
-        effort: matches!(way, Way::BlackBox(_)).then_some(options.effort),
-        masks: (way == Way::BlackBox(BlackBox::Rise)).then(|| RiseMasks::new(options.effort, &options.rise)),
-        iterations: (way == Way::BlackBox(BlackBox::Aise))
-            .then(|| Aim::class(options.effort, &options.aise).iterations),
-        requests: pool.requests(),
-        runtime: format!("OpenVINO {}, {}", runtime.version(), runtime.device()),
-        notes,
-    };
-    let engine = Engine::new(pool, input);
+    let listed = options.targets.resolve(&names, reader.classes())?;
+    let pool = pool(&mut runtime, &opened.network, &input, &procedure, options)?;
+    let running = (pool.requests(), format!("OpenVINO {}, {}", runtime.version(), runtime.device()));
+    let settings = settings(path, opened, &reader, &procedure, (&input, &preprocessing), running, options);
     Ok(Explainer {
-        engine,
-        head,
-        way,
+        engine: Engine::new(pool, input),
+        reader,
+        procedure,
         preprocessing,
         names,
         listed,
@@ -209,101 +114,106 @@ fn read_ir(path: &Path, options: &ExplainOptions) -> std::result::Result<Model, 
 }
 
 fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainOptions) -> Result<Opened> {
-    let mut notes = Vec::new();
-    let from_file = || Source::File { path, weights: Some(model.weights().path()) };
-    if options.mode != Mode::BlackBox && options.black_box.is_none() {
-        match insert(model, &options.branch) {
-            Ok(Outcome::Inserted(insertion)) => {
-                let report = insertion.report();
-                let whole = model.weights().bytes(0, model.weights().len()).unwrap_or(&[]);
-                let weights = [whole, insertion.bin_tail()];
-                let name = path.display().to_string();
-                let source = Source::Memory { name: &name, xml: insertion.xml(), weights: &weights };
-                let network = runtime.read(source)?;
-                if explains_boxes(&network, report, &options.branch.output_name) {
-                    let why =
-                        format!("the outputs are boxes, and {} explains class scores", report.method.title());
-                    if options.mode == Mode::WhiteBox {
-                        return Err(Error::usage(format!("no white-box method: {why}")));
-                    }
-                    notes.push(format!("black-box mode: {why}").into());
-                    return Ok(Opened {
-                        network: runtime.read(from_file())?,
-                        white: None,
-                        explains: None,
-                        notes,
-                    });
-                }
-                notes.extend(report.notes.iter().cloned());
-                let shown = Shown::recorded(Some(&report.targets));
-                let output = options.branch.output_name.clone();
-                let white = Some((output, report.method.title().to_owned(), shown));
-                return Ok(Opened {
-                    network,
-                    white,
-                    explains: Some(report.subject.explains().to_owned()),
-                    notes,
-                });
-            }
-            Ok(Outcome::AlreadyThere { output }) => {
-                let network = runtime.read(from_file())?;
-                let record = section(model.document().rt_info());
-                let record = |name| record.and_then(|record| record.get(&[name]));
-                let method = match record("method") {
-                    Some(name) => name
-                        .parse::<Method>()
-                        .map_or_else(|_| name.to_owned(), |method| method.title().to_owned()),
-                    None => "the model's own map".to_owned(),
-                };
-                notes.push(already_there(&output));
-                let white = Some((output, method, Shown::recorded(record("targets"))));
-                return Ok(Opened { network, white, explains: None, notes });
-            }
-            Err(refusal @ Error::Refused(_)) if options.mode == Mode::Auto => {
-                notes.push(message!["black-box mode, because there is "].with(refusal.message()));
-            }
-            Err(error) => return Err(error),
-        }
+    let mut whole = || runtime.read(Source::File { path, weights: Some(model.weights().path()) });
+    if options.mode == Mode::BlackBox || options.black_box.is_some() {
+        return Ok(Opened::closed(whole()?, Vec::new()));
     }
-    Ok(Opened { network: runtime.read(from_file())?, white: None, explains: None, notes })
+    match insert(model, &options.branch) {
+        Ok(Outcome::Inserted(insertion)) => match of_boxes(model, &insertion) {
+            None => with_branch(runtime, path, model, &insertion, options),
+            Some(why) if options.mode == Mode::WhiteBox => {
+                Err(Error::usage(format!("no white-box method: {why}")))
+            }
+            Some(why) => Ok(Opened::closed(whole()?, vec![format!("black-box mode: {why}").into()])),
+        },
+        Ok(Outcome::AlreadyThere { output }) => Ok(with_own_map(whole()?, model, output)),
+        Err(refusal @ Error::Refused(_)) if options.mode == Mode::Auto => {
+            let note = message!["black-box mode, because there is "].with(refusal.message());
+            Ok(Opened::closed(whole()?, vec![note]))
+        }
+        Err(error) => Err(error),
+    }
 }
+
+/// Why a branch is not used that was made for class scores, where it was built on a detector's boxes.
+fn of_boxes(model: &Model, insertion: &Insertion<'_>) -> Option<String> {
+    let method = insertion.report().method;
+    match insertion.subject() {
+        Subject::Scores(logits)
+            if matches!(method, Method::ReciproCam | Method::VitReciproCam)
+                && Outputs::of(model.graph()).belongs_to_boxes(logits.place) =>
+        {
+            Some(format!("the outputs are boxes, and {} explains class scores", method.title()))
+        }
+        _ => None,
+    }
+}
+
+/// The model with a branch, in memory.
+fn with_branch(
+    runtime: &mut Runtime,
+    path: &Path,
+    model: &Model,
+    insertion: &Insertion<'_>,
+    options: &ExplainOptions,
+) -> Result<Opened> {
+    let whole = model.weights().bytes(0, model.weights().len()).unwrap_or(&[]);
+    let weights = [whole, insertion.bin_tail()];
+    let name = path.display().to_string();
+    let network = runtime.read(Source::Memory { name: &name, xml: insertion.xml(), weights: &weights })?;
+    let report = insertion.report();
+    let map = MapOutput {
+        name: options.branch.output_name.clone(),
+        method: report.method.title().to_owned(),
+        classes: recorded_classes(Some(&report.targets)),
+    };
+    let (explained, notes) = (insertion.subject().clone(), report.notes.clone());
+    Ok(Opened { network, map: Some(map), explained: Some(explained), notes })
+}
+
+/// A model with a map of its own, perhaps of a branch that was added earlier.
+fn with_own_map(network: Network, model: &Model, output: String) -> Opened {
+    let record = section(model.document().rt_info());
+    let record = |name| record.and_then(|record| record.get(&[name]));
+    let method = match record(key::METHOD) {
+        Some(name) => {
+            name.parse::<Method>().map_or_else(|_| name.to_owned(), |method| method.title().to_owned())
+        }
+        None => OWN_MAP.to_owned(),
+    };
+    let classes = recorded_classes(record(key::TARGETS));
+    let notes = vec![already_there(&output)];
+    Opened { network, map: Some(MapOutput { name: output, method, classes }), explained: None, notes }
+}
+
+/// What is called the method where nothing says what made a map.
+const OWN_MAP: &str = "the model's own map";
 
 fn already_there(output: &str) -> Message {
     format!("the model has the output '{output}' already, which is used as it is").into()
 }
 
-/// Whether a branch that is made for class scores was built on a detector's boxes.
-fn explains_boxes(network: &Network, report: &Report, map: &str) -> bool {
-    let explained = network.outputs().iter().position(|port| port.name == report.subject.explains());
-    let Some((index, port)) = explained.and_then(|index| Some((index, network.outputs().get(index)?))) else {
-        return false;
-    };
-    let batch = port.shape.as_deref().and_then(|shape| *shape.first()?).unwrap_or(1);
-    matches!(report.method, Method::ReciproCam | Method::VitReciproCam)
-        && (BoxHead::find(network.outputs()).is_some_and(|boxes| boxes.outputs().contains(&index))
-            || one_per_box(network, batch, map).contains(&index))
+/// The classes that have a map, as it is recorded; all where nothing is, or nothing that can be read.
+fn recorded_classes(text: Option<&str>) -> Classes {
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 /// A file that only the runtime can read.
 fn open_other(runtime: &mut Runtime, path: &Path, why: &Error, options: &ExplainOptions) -> Result<Opened> {
     let network = runtime.read(Source::File { path, weights: options.weights.as_deref() })?;
-    let there = network.outputs().iter().any(|port| port.name == options.branch.output_name);
-    let mut notes = Vec::new();
-    let mut white = None;
+    let output = &options.branch.output_name;
+    let there = network.outputs().iter().any(|port| port.name == *output);
     match options.mode {
-        _ if options.black_box.is_some() => {}
-        Mode::BlackBox => {}
+        _ if options.black_box.is_some() => Ok(Opened::closed(network, Vec::new())),
+        Mode::BlackBox => Ok(Opened::closed(network, Vec::new())),
         _ if there => {
-            let name = options.branch.output_name.clone();
-            notes.push(already_there(&name));
-            white = Some((name, "the model's own map".to_owned(), Shown::All));
+            let map = MapOutput { name: output.clone(), method: OWN_MAP.to_owned(), classes: Classes::All };
+            let notes = vec![already_there(output)];
+            Ok(Opened { network, map: Some(map), explained: None, notes })
         }
-        Mode::WhiteBox => {
-            return Err(Error::usage(message!["no white-box method: "].with(why.message())));
-        }
-        Mode::Auto => notes.push(message!["black-box mode: "].with(why.message())),
+        Mode::WhiteBox => Err(Error::usage(message!["no white-box method: "].with(why.message()))),
+        Mode::Auto => Ok(Opened::closed(network, vec![message!["black-box mode: "].with(why.message())])),
     }
-    Ok(Opened { network, white, explains: None, notes })
 }
 
 /// What the graph says of its only input.
@@ -322,7 +232,7 @@ fn image_input(
     facts: &InputFacts,
     info: &ModelInfo,
 ) -> Result<ImageInput> {
-    let shown = network.inputs().iter().map(Port::to_string).collect::<Vec<_>>().join(", ");
+    let shown = list(network.inputs());
     let nothing = Declared { element: None, dims: None, shown: &shown };
     let [port] = network.inputs() else { return Err(nothing.no_image("it has several inputs or none")) };
     let declared = Declared { element: port.element, dims: port.shape.as_deref(), shown: &shown };
@@ -333,106 +243,150 @@ fn image_input(
     Ok(input)
 }
 
-fn outputs(network: &Network) -> String {
-    network.outputs().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+fn list(ports: &[Port]) -> String {
+    ports.iter().map(Port::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Finds the output that holds the answer.
-fn head(
-    network: &Network,
+/// How the answer is read: by the caller's function, or from where `tasks` finds it.
+fn reader(
+    opened: &mut Opened,
     model: Option<&Model>,
-    input: &ImageInput,
-    explains: Option<&str>,
+    batch: usize,
     options: &ExplainOptions,
-    notes: &mut Vec<Message>,
-) -> Result<Head> {
-    let map = &options.branch.output_name;
-    let mut fitting = candidates(network, input.batch);
-    fitting.retain(|(index, _)| network.outputs().get(*index).is_some_and(|port| port.name != *map));
-    let wanted = options.branch.output.as_deref();
-    let boxes = BoxHead::find(network.outputs());
-    // Scores and labels of boxes look like class scores by their shape.
-    let of_boxes = boxes.map(BoxHead::outputs).unwrap_or_default();
-    // So do scores of boxes of a single class.
-    let mut single = one_per_box(network, input.batch, map);
-    fitting.retain(|(index, _)| !of_boxes.contains(index) && !single.contains(index));
-    // The graph knows more than shapes: names of layers, and which output is the likeliest.
-    let places = model.map(|model| by_likelihood(model, explains.or(wanted))).transpose();
-    let places = match places {
-        Ok(places) => places.unwrap_or_default(),
-        // What a branch explains need not be an output; what a user names has to be.
-        Err(error) if boxes.is_none() && explains.is_none() => return Err(error),
-        Err(_) => Vec::new(),
+) -> Result<Reader> {
+    let mut reader = match &options.score_function {
+        Some(function) => {
+            let names = opened.network.outputs().iter().map(|port| port.name.clone()).collect();
+            Reader::Classes(ClassScores::of_function(function.clone(), names))
+        }
+        None => found(opened, model, batch, options)?,
     };
-    let named = |name: &str| {
-        let by_name = |(index, _): &&(usize, Option<usize>)| {
-            network.outputs().get(*index).is_some_and(|port| port.name == name)
-        };
-        fitting.iter().find(by_name).copied()
+    if let (Reader::Classes(scores), Some(activation)) = (&mut reader, options.activation) {
+        scores.choose(activation);
+    }
+    if options.score_function.is_some() && batch != 1 {
+        return Err(Error::usage(format!(
+            "a function that makes scores sees one image at a time; the model's batch is {batch}"
+        )));
+    }
+    if matches!(reader, Reader::Boxes(_)) && batch != 1 {
+        return Err(Error::usage(format!(
+            "boxes of a batch of {batch} images cannot be told apart; export the model with a batch of 1"
+        )));
+    }
+    Ok(reader)
+}
+
+/// Asks what the model says, and where.
+fn found(
+    opened: &mut Opened,
+    model: Option<&Model>,
+    batch: usize,
+    options: &ExplainOptions,
+) -> Result<Reader> {
+    let ports = opened.network.outputs();
+    let signature = |port: &Port| Signature {
+        name: port.name.clone(),
+        element: port.element,
+        shape: port.shape.clone().unwrap_or_default(),
     };
-    let found = match (places.first(), explains.or(wanted)) {
-        _ if boxes.is_some() && wanted.is_none() && explains.is_none() => None,
-        (Some(place), _) => fitting.iter().find(|(index, _)| index == place).copied(),
-        (None, Some(name)) => named(name),
-        (None, None) => fitting.first().copied(),
-    };
-    let asked = explains.or(wanted);
-    single.retain(|index| {
-        asked.is_none_or(|name| network.outputs().get(*index).is_some_and(|port| port.name == name))
-    });
-    let one = || match single[..] {
-        [output] => Some((output, Some(1))),
-        _ => None,
-    };
-    if found.is_none()
-        && boxes.is_none()
-        && let Some((output, classes)) = beside_boxes(network, input.batch, asked).or_else(one)
-        && network.outputs().get(output).is_some_and(|port| port.name != *map)
-    {
-        if options.activation == Some(Activation::Softmax) {
+    let outputs = Outputs::new(ports.iter().map(signature).collect(), &options.branch.output_name);
+    let (explained, wanted) = (opened.explained.as_ref(), options.branch.output.as_deref());
+    let question = Question { outputs: &outputs, model, batch, explained, wanted };
+    let (answer, notes) = Answer::find(&question)?;
+    let reader = match (answer, wanted.filter(|_| explained.is_none())) {
+        (Answer::Scores(found), _) => Reader::Classes(ClassScores::of_images(found)),
+        (Answer::BoxScores(_), _) if options.activation == Some(OutputActivation::Softmax) => {
             return Err(Error::usage(message![
                 Setting::Activation.to("softmax"),
                 ": the scores of boxes stand for themselves; give sigmoid or none"
             ]));
         }
-        let name = network.outputs().get(output).map(|port| port.name.clone()).unwrap_or_default();
-        notes.push(format!("'{name}' has scores for each box; a class has the largest of any box").into());
-        let activated = model.and_then(|model| in_graph(model, output)).map(|_| Activation::None);
-        let (activation, separate) = (activated, activated.is_some());
-        let source = ScoreSource::Boxes(output);
-        return Ok(Head::Classes(ClassHead { source, name, classes, activation, separate }));
-    }
-    let Some((output, classes)) = found else {
-        if let Some(wanted) = wanted.filter(|_| explains.is_none()) {
-            let message =
-                format!("no output '{wanted}' with scores [N, classes]; the model has {}", outputs(network));
-            return Err(Error::usage(message));
+        (Answer::BoxScores(found), _) => Reader::Classes(ClassScores::of_boxes(found)),
+        (_, Some(wanted)) => {
+            return Err(Error::usage(format!(
+                "no output '{wanted}' with scores [N, classes]; the model has {}",
+                list(ports)
+            )));
         }
-        return Ok(boxes.map_or(Head::Unknown, Head::Boxes));
+        (Answer::Boxes(form), None) => Reader::Boxes(form),
+        (Answer::Unknown, None) => Reader::Nothing,
     };
-    let name = network.outputs().get(output).map(|port| port.name.clone()).unwrap_or_default();
-    if wanted.is_none() && fitting.len() > 1 && explains.is_none() {
-        let several = format!("several outputs hold scores; '{name}' is explained (choose with ");
-        notes.push(message![several, Setting::Output, ")"]);
-    }
-    let in_graph = model.and_then(|model| in_graph(model, output));
-    let activation = match (in_graph, model) {
-        (Some(_), _) => Some(Activation::None),
-        // What the graph does not end in, it leaves to be done.
-        (None, Some(_)) => Some(Activation::Softmax),
-        (None, None) => None,
-    };
-    let separate = in_graph == Some(Activation::Sigmoid);
-    Ok(Head::Classes(ClassHead { source: ScoreSource::Output(output), name, classes, activation, separate }))
+    opened.notes.extend(notes);
+    Ok(reader)
 }
 
-/// Places of the outputs that can be logits, the likeliest first.
-fn by_likelihood(model: &Model, wanted: Option<&str>) -> Result<Vec<usize>> {
-    let labels = Labels::new(model);
-    let (found, _) = Logits::find(model, &labels, wanted)?;
-    let graph = model.graph();
-    let place = |logits: &Logits| graph.outputs().position(|output| output.name() == logits.output);
-    Ok(found.iter().filter_map(place).collect())
+fn procedure(opened: &Opened, reader: &Reader, path: &Path, options: &ExplainOptions) -> Result<Procedure> {
+    let ports = opened.network.outputs();
+    match (&opened.map, reader) {
+        (Some(MapOutput { name, classes, .. }), _) => {
+            let map = ports.iter().position(|port| port.name == *name);
+            let missing = || Error::runtime(format!("the runtime shows no output '{name}'"));
+            Ok(Procedure::WhiteBox { map: map.ok_or_else(missing)?, classes: classes.clone() })
+        }
+        (None, Reader::Nothing) => Err(Error::usage(format!(
+            "{}: no output holds class scores [N, classes] or boxes: {}",
+            path.display(),
+            list(ports)
+        ))),
+        (None, Reader::Boxes(_)) if options.black_box == Some(BlackBox::Rise) => {
+            Err(Error::usage("RISE explains class scores; use aise for detectors".to_owned()))
+        }
+        (None, _) => Ok(Procedure::BlackBox(options.black_box.unwrap_or(BlackBox::Aise))),
+    }
+}
+
+/// Compiles the model for as many inferences as are to come.
+fn pool(
+    runtime: &mut Runtime,
+    network: &Network,
+    input: &ImageInput,
+    procedure: &Procedure,
+    options: &ExplainOptions,
+) -> Result<Pool> {
+    let many = options.many || matches!(procedure, Procedure::BlackBox(_));
+    let (hint, requests) = if many {
+        (Hint::Throughput, options.requests)
+    } else {
+        (Hint::Latency, options.requests.or(Some(1)))
+    };
+    Ok(runtime.pool(network, (input.element, &input.shape()), hint, requests)?)
+}
+
+/// What is applied, for people and programs; `running` are the requests and the runtime.
+fn settings(
+    path: &Path,
+    opened: Opened,
+    reader: &Reader,
+    procedure: &Procedure,
+    (input, preprocessing): (&ImageInput, &Preprocessing),
+    (requests, runtime): (usize, String),
+    options: &ExplainOptions,
+) -> Settings {
+    let black_box = match procedure {
+        Procedure::BlackBox(method) => Some(*method),
+        Procedure::WhiteBox { .. } => None,
+    };
+    let method = match black_box {
+        Some(method) => method.title().to_owned(),
+        None => opened.map.map(|map| map.method).unwrap_or_default(),
+    };
+    Settings {
+        model: path.to_path_buf(),
+        mode: if black_box.is_some() { "black-box" } else { "white-box" },
+        method,
+        explains: reader.name().to_owned(),
+        activation: reader.activation(),
+        input: input.clone(),
+        preprocessing: preprocessing.clone(),
+        effort: black_box.map(|_| options.effort),
+        masks: (black_box == Some(BlackBox::Rise)).then(|| RiseMasks::new(options.effort, &options.rise)),
+        iterations: (black_box == Some(BlackBox::Aise))
+            .then(|| Aim::class(options.effort, &options.aise).iterations),
+        requests,
+        runtime,
+        notes: opened.notes,
+    }
 }
 
 #[cfg(test)]
@@ -441,9 +395,10 @@ mod tests {
 
     #[test]
     fn recorded_classes_are_read() {
-        assert_eq!(Shown::recorded(None), Shown::All);
-        assert_eq!(Shown::recorded(Some("all")), Shown::All);
-        assert_eq!(Shown::recorded(Some("top5")), Shown::Top(5));
-        assert_eq!(Shown::recorded(Some("281,3")), Shown::Listed(vec![281, 3]));
+        assert_eq!(recorded_classes(None), Classes::All);
+        assert_eq!(recorded_classes(Some("all")), Classes::All);
+        assert_eq!(recorded_classes(Some("top5")), Classes::Top(5));
+        assert_eq!(recorded_classes(Some("281,3")), Classes::Listed(vec![281, 3]));
+        assert_eq!(recorded_classes(Some("the best")), Classes::All);
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::black_box::{AiseOptions, Effort, RiseOptions};
 use super::names::Targets;
 use super::picture::Colours;
-use super::scores::{Activation, ScoreFunction};
+use super::scores::{OutputActivation, ScoreFunction};
 use crate::error::{Error, Result};
 use crate::ir::{ImageLayout as Layout, Resize};
 use crate::message::{Setting, message};
@@ -47,7 +47,7 @@ choice!(Mode: Auto "auto", WhiteBox "white-box", BlackBox "black-box");
 choice!(BlackBox: Rise "rise", Aise "aise");
 choice!(Effort: Speed "speed", Balance "balance", Quality "quality");
 choice!(Preset: Imagenet "imagenet", None "none");
-choice!(Activation: Softmax "softmax", Sigmoid "sigmoid", None "none");
+choice!(OutputActivation: Softmax "softmax", Sigmoid "sigmoid", None "none");
 choice!(Colours: Viridis "viridis", Cividis "cividis", Turbo "turbo", Jet "jet");
 choice!(Resize: Standard "standard", FitToWindow "fit_to_window",
     FitToWindowLetterbox "fit_to_window_letterbox", Crop "crop");
@@ -84,7 +84,7 @@ pub struct ExplainOptions {
     /// What is done to photos, where the model does not say it.
     pub preprocess: PreprocessOptions,
     /// What turns the output into scores, where the graph is not to be asked.
-    pub activation: Option<Activation>,
+    pub activation: Option<OutputActivation>,
     /// The classes to explain.
     pub targets: Targets,
     /// A file with a class name on each line, in place of the model's own.
@@ -213,7 +213,7 @@ pub fn method(name: &str) -> Result<Option<AnyMethod>> {
 ///
 /// # Errors
 /// [`Error::Usage`] with all names.
-pub fn activation(name: &str) -> Result<Option<Activation>> {
+pub fn activation(name: &str) -> Result<Option<OutputActivation>> {
     or_auto(name)
 }
 

@@ -4,19 +4,18 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::engine::Answer;
-use crate::analysis::walk;
+use super::engine::ImageOutputs;
 use crate::error::{Error, Result};
 use crate::message::{Setting, message};
-use crate::model::Model;
-use crate::ops::Passage;
-use crate::runtime::{Network, Tensor};
+use crate::ops::Activation;
+use crate::runtime::Tensor;
+use crate::tasks::{Ending, ScoreOutput};
 
 /// What turns an output into probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum Activation {
+pub enum OutputActivation {
     /// `exp(x) / sum(exp(x))`: one class is right.
     Softmax,
     /// `1 / (1 + exp(-x))`: each class for itself.
@@ -69,9 +68,9 @@ pub(crate) enum ScoreSource {
     Function(ScoreFunction, Vec<String>),
 }
 
-/// Where the scores are, and how they are read.
+/// Where class scores are, and how they are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ClassHead {
+pub(crate) struct ClassScores {
     /// What they are made of.
     pub(crate) source: ScoreSource,
     /// The name of that.
@@ -79,88 +78,50 @@ pub(crate) struct ClassHead {
     /// Number of classes, where it is known before inference.
     pub(crate) classes: Option<usize>,
     /// What is applied to the output; `None` until the first scores are seen, where nothing says it.
-    pub(crate) activation: Option<Activation>,
+    pub(crate) activation: Option<OutputActivation>,
     /// Whether each class stands for itself.
     pub(crate) separate: bool,
 }
 
-/// An activation at the end of the graph, behind operations that only change shape or type.
-pub(crate) fn in_graph(model: &Model, output: usize) -> Option<Activation> {
-    let output = model.graph().outputs().nth(output)?;
-    for step in walk(model, output.outlet) {
-        match step.passage {
-            Passage::Activation(crate::ops::Activation::Sigmoid) => return Some(Activation::Sigmoid),
-            Passage::Activation(crate::ops::Activation::Softmax) => return Some(Activation::Softmax),
-            Passage::Same | Passage::Reorder => {}
+impl ClassScores {
+    /// Scores of images, in an output.
+    pub(crate) fn of_images(found: ScoreOutput) -> Self {
+        let ScoreOutput { output, name, classes, ending } = found;
+        let activation = match ending {
+            Ending::Unseen => None,
             // Of logarithms a Softmax makes probabilities again, as of logits.
-            Passage::Activation(_) | Passage::Select | Passage::Stop => return None,
-        }
-    }
-    None
-}
-
-/// Outputs that can be class scores by their shape: `[N, classes]`, further axes of extent 1.
-pub(crate) fn candidates(network: &Network, batch: usize) -> Vec<(usize, Option<usize>)> {
-    let fits = |(index, port): (usize, &crate::runtime::Port)| {
-        let dims = port.shape.as_ref()?;
-        let (first, rest) = dims.split_first()?;
-        let float = port.element.is_some_and(crate::ir::ElementType::is_float);
-        let (classes, ones) = rest.split_first()?;
-        let plain = first.is_none_or(|first| first == batch) && ones.iter().all(|dim| *dim == Some(1));
-        (float && plain).then_some((index, *classes))
-    };
-    network.outputs().iter().enumerate().filter_map(fits).collect()
-}
-
-/// Outputs with one score for each box, `[N, boxes]` with further axes of extent 1, beside an output of boxes
-/// `[N, boxes, 4 or more]`; that of the maps is none.
-pub(crate) fn one_per_box(network: &Network, batch: usize, map: &str) -> Vec<usize> {
-    let count = |(index, classes): (usize, Option<usize>)| {
-        let boxes = |port: &crate::runtime::Port| match port.shape.as_deref() {
-            Some([first, count, Some(4..)]) => {
-                first.is_none_or(|first| first == batch)
-                    && *count == classes
-                    && port.name != map
-                    && port.element.is_some_and(crate::ir::ElementType::is_float)
-            }
-            _ => false,
+            Ending::Logits | Ending::Activated(Activation::LogSoftmax) => Some(OutputActivation::Softmax),
+            Ending::Activated(Activation::Softmax | Activation::Sigmoid) => Some(OutputActivation::None),
         };
-        (classes.is_some_and(|count| count > 1) && network.outputs().iter().any(boxes)).then_some(index)
-    };
-    candidates(network, batch).into_iter().filter_map(count).collect()
-}
-
-/// The output `[N, boxes, classes]` beside one of boxes `[N, boxes, 4]`, where there is one such pair; its place and
-/// its number of classes. A batch of 1 may be left out.
-pub(crate) fn beside_boxes(
-    network: &Network,
-    batch: usize,
-    wanted: Option<&str>,
-) -> Option<(usize, Option<usize>)> {
-    let dims = |port: &crate::runtime::Port| match port.shape.as_deref() {
-        Some([rest @ .., boxes, last])
-            if (rest.len() == 1 || (rest.is_empty() && batch == 1))
-                && port.element.is_some_and(crate::ir::ElementType::is_float) =>
-        {
-            Some((*boxes, *last))
-        }
-        _ => None,
-    };
-    let is_boxes =
-        |(count, last): (Option<usize>, Option<usize>), of: Option<usize>| count == of && last == Some(4);
-    let ports = || network.outputs().iter().enumerate().filter_map(|(i, port)| Some((i, port, dims(port)?)));
-    let mut found = ports().filter(|(index, port, (count, last))| {
-        *last != Some(4)
-            && wanted.is_none_or(|wanted| port.name == wanted)
-            && ports().any(|(other, _, dims)| other != *index && is_boxes(dims, *count))
-    });
-    match (found.next(), found.next()) {
-        (Some((index, _, (_, classes))), None) => Some((index, classes)),
-        _ => None,
+        let separate = ending == Ending::Activated(Activation::Sigmoid);
+        Self { source: ScoreSource::Output(output), name, classes, activation, separate }
     }
-}
 
-impl ClassHead {
+    /// Scores of boxes, in an output.
+    pub(crate) fn of_boxes(found: ScoreOutput) -> Self {
+        let ScoreOutput { output, name, classes, ending } = found;
+        let separate = matches!(ending, Ending::Activated(Activation::Softmax | Activation::Sigmoid));
+        let activation = separate.then_some(OutputActivation::None);
+        Self { source: ScoreSource::Boxes(output), name, classes, activation, separate }
+    }
+
+    /// Scores that a function makes of outputs with these names.
+    pub(crate) fn of_function(function: ScoreFunction, outputs: Vec<String>) -> Self {
+        Self {
+            source: ScoreSource::Function(function, outputs),
+            name: "scores of a function of the caller's own".to_owned(),
+            classes: None,
+            activation: Some(OutputActivation::None),
+            separate: false,
+        }
+    }
+
+    /// Takes what turns them into probabilities from the caller.
+    pub(crate) fn choose(&mut self, activation: OutputActivation) {
+        self.activation = Some(activation);
+        self.separate = activation == OutputActivation::Sigmoid;
+    }
+
     /// The outputs that scores are made of.
     pub(crate) fn outputs(&self) -> Vec<usize> {
         match &self.source {
@@ -180,16 +141,16 @@ impl ClassHead {
         matches!(self.source, ScoreSource::Boxes(_))
     }
 
-    /// The scores of one image, as the model gives them; [`ClassHead::outputs`] begin at `place` of the answer.
+    /// The scores of one image, as the model gives them; [`ClassScores::outputs`] begin at `place`.
     ///
     /// # Errors
     /// [`Error::Usage`] where they are no numbers; those of a function.
-    pub(crate) fn raw(&self, answer: &Answer<'_>, place: usize) -> Result<Vec<f32>> {
+    pub(crate) fn raw(&self, outputs: &ImageOutputs<'_>, place: usize) -> Result<Vec<f32>> {
         let (shape, scores) = match &self.source {
-            ScoreSource::Output(_) => answer.of(place)?,
-            ScoreSource::Boxes(_) => answer.of_boxes(place)?,
+            ScoreSource::Output(_) => outputs.of(place)?,
+            ScoreSource::Boxes(_) => outputs.of_boxes(place)?,
             ScoreSource::Function(function, names) => {
-                let tensors = answer.tensors.get(place..).unwrap_or_default();
+                let tensors = outputs.tensors.get(place..).unwrap_or_default();
                 let named: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(tensors).collect();
                 (Vec::new(), function.0(&named)?)
             }
@@ -215,10 +176,10 @@ impl ClassHead {
             let probabilities = raw.iter().all(|score| (-1e-6..=1.0 + 1e-5).contains(score));
             let one = (raw.iter().sum::<f32>() - 1.0).abs() < 1e-2;
             self.activation = Some(match (probabilities, self.per_box()) {
-                (true, _) => Activation::None,
+                (true, _) => OutputActivation::None,
                 // The largest of each class come from different boxes.
-                (false, true) => Activation::Sigmoid,
-                (false, false) => Activation::Softmax,
+                (false, true) => OutputActivation::Sigmoid,
+                (false, false) => OutputActivation::Softmax,
             });
             self.separate = self.per_box() || (probabilities && !one);
         }
@@ -227,7 +188,7 @@ impl ClassHead {
     /// Turns what the model gives into scores.
     pub(crate) fn activate(&self, mut scores: Vec<f32>) -> Vec<f32> {
         match self.activation {
-            Some(Activation::Softmax) => {
+            Some(OutputActivation::Softmax) => {
                 let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 // Infinite logits would make NaN of their differences.
                 scores.iter_mut().for_each(|score| {
@@ -237,10 +198,10 @@ impl ClassHead {
                 #[allow(clippy::cast_possible_truncation)]
                 scores.iter_mut().for_each(|score| *score = (f64::from(*score) / sum) as f32);
             }
-            Some(Activation::Sigmoid) => {
+            Some(OutputActivation::Sigmoid) => {
                 scores.iter_mut().for_each(|score| *score = 1.0 / (1.0 + (-*score).exp()));
             }
-            Some(Activation::None) | None => {}
+            Some(OutputActivation::None) | None => {}
         }
         scores
     }
@@ -287,49 +248,50 @@ pub(crate) fn best_first(scores: &[f32]) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    fn head(activation: Option<Activation>, separate: bool) -> ClassHead {
+    fn read_as(activation: Option<OutputActivation>, separate: bool) -> ClassScores {
         let source = ScoreSource::Output(0);
-        ClassHead { source, name: String::new(), classes: None, activation, separate }
+        ClassScores { source, name: String::new(), classes: None, activation, separate }
     }
 
     #[test]
     fn activations_are_what_they_are_called() {
-        let soft = head(Some(Activation::Softmax), false).activate(vec![0.0, 3f32.ln(), f32::NEG_INFINITY]);
+        let soft =
+            read_as(Some(OutputActivation::Softmax), false).activate(vec![0.0, 3f32.ln(), f32::NEG_INFINITY]);
         assert!((soft[0] - 0.25).abs() < 1e-6 && (soft[1] - 0.75).abs() < 1e-6 && soft[2] == 0.0);
-        let large = head(Some(Activation::Softmax), false).activate(vec![1e30, f32::INFINITY]);
+        let large = read_as(Some(OutputActivation::Softmax), false).activate(vec![1e30, f32::INFINITY]);
         assert_eq!(large, [0.0, 1.0]);
-        assert_eq!(head(Some(Activation::Sigmoid), true).activate(vec![0.0]), [0.5]);
+        assert_eq!(read_as(Some(OutputActivation::Sigmoid), true).activate(vec![0.0]), [0.5]);
     }
 
     #[test]
     fn scores_that_nothing_describes_are_judged_by_their_values() {
         for (raw, activation, separate) in [
-            (&[0.1, 0.9][..], Activation::None, false),
-            (&[0.8, 0.9], Activation::None, true),
-            (&[-3.0, 8.0], Activation::Softmax, false),
+            (&[0.1, 0.9][..], OutputActivation::None, false),
+            (&[0.8, 0.9], OutputActivation::None, true),
+            (&[-3.0, 8.0], OutputActivation::Softmax, false),
         ] {
-            let mut head = head(None, false);
-            head.settle(raw);
-            assert_eq!((head.activation, head.separate), (Some(activation), separate), "{raw:?}");
-            assert_eq!(head.classes, Some(2));
+            let mut found = read_as(None, false);
+            found.settle(raw);
+            assert_eq!((found.activation, found.separate), (Some(activation), separate), "{raw:?}");
+            assert_eq!(found.classes, Some(2));
         }
     }
 
     #[test]
     fn a_class_has_the_largest_score_of_any_box() {
         assert_eq!(largest(&[0.1, 0.7, 0.2, 0.4, 0.3, 0.9], 3), [0.4, 0.7, 0.9]);
-        let mut head = ClassHead { source: ScoreSource::Boxes(0), ..head(None, false) };
-        head.settle(&[-2.0, 3.0]);
-        assert_eq!((head.activation, head.separate), (Some(Activation::Sigmoid), true));
+        let mut found = ClassScores { source: ScoreSource::Boxes(0), ..read_as(None, false) };
+        found.settle(&[-2.0, 3.0]);
+        assert_eq!((found.activation, found.separate), (Some(OutputActivation::Sigmoid), true));
     }
 
     #[test]
     fn the_predicted_classes_depend_on_whether_they_exclude_each_other() {
         let scores = [0.6, 0.1, 0.9];
-        assert_eq!(head(None, false).predicted(&scores, 0.7).unwrap(), [2]);
-        assert_eq!(head(None, true).predicted(&scores, 0.7).unwrap(), [2, 0]);
-        assert_eq!(head(None, true).predicted(&[0.2, 0.1], 0.7).unwrap(), [0]);
-        let boxes = ClassHead { source: ScoreSource::Boxes(0), ..head(None, true) };
+        assert_eq!(read_as(None, false).predicted(&scores, 0.7).unwrap(), [2]);
+        assert_eq!(read_as(None, true).predicted(&scores, 0.7).unwrap(), [2, 0]);
+        assert_eq!(read_as(None, true).predicted(&[0.2, 0.1], 0.7).unwrap(), [0]);
+        let boxes = ClassScores { source: ScoreSource::Boxes(0), ..read_as(None, true) };
         assert_eq!(boxes.predicted(&scores, 0.7).unwrap(), [2]);
         assert_eq!(boxes.predicted(&scores, 0.1).unwrap(), [2, 0, 1]);
         boxes.predicted(&scores, 0.95).unwrap_err();

@@ -6,6 +6,8 @@ use crate::error::Error;
 /// An output of a model: a Result and what feeds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Output<'a> {
+    /// Its place among the model's outputs, in file order.
+    pub place: usize,
     /// The Result.
     pub result: NodeId,
     /// What feeds it.
@@ -31,7 +33,8 @@ impl<'a> Output<'a> {
 impl Graph {
     /// The model's outputs, in file order.
     pub(crate) fn outputs(&self) -> impl Iterator<Item = Output<'_>> {
-        self.results().map(|(result, outlet)| Output {
+        self.results().enumerate().map(|(place, (result, outlet))| Output {
+            place,
             result,
             outlet,
             names: self.output_names(result, outlet),

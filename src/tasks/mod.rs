@@ -3,10 +3,16 @@
 //! A [`Room`] recognises models of its task, finds what of them can be explained, and hands it out as a [`Subject`]:
 //! *what* is explained, apart from *how*. A task never asks which method is wanted, and a method never asks which
 //! task it serves; both speak of subjects. To add a task is to add a room, and its line in [`ROOMS`].
+//!
+//! What can be said of outputs without a graph is in `outputs.rs`, and rooms ask it as well; `answer.rs` tells whoever
+//! runs a model where it says what it sees.
 
+#[cfg(feature = "explain")]
+mod answer;
 mod classifier;
 mod decision;
 mod dense_detector;
+mod outputs;
 mod subject;
 
 use crate::analysis::Labels;
@@ -15,10 +21,14 @@ use crate::message::Message;
 use crate::model::Model;
 use crate::refusal::Reason;
 
+#[cfg(feature = "explain")]
+pub(crate) use answer::{Answer, Ending, Question, ScoreOutput};
 pub(crate) use classifier::Logits;
 pub use decision::Task;
 pub(crate) use decision::{Asked, Decision, Evidence, Strength};
 pub(crate) use dense_detector::{ChannelMap, Scale, ScoreMaps};
+#[cfg(feature = "explain")]
+pub(crate) use outputs::{BoxForm, Outputs, Signature};
 pub(crate) use subject::{Subject, SubjectKind};
 
 /// A model with what is known of its axes, and what of it the caller named.

@@ -11,8 +11,8 @@ use crate::cli::process::{Open, choice, choice_or_auto};
 use crate::error::Result;
 use crate::explain::picture::Colours;
 use crate::explain::{
-    Activation, AiseOptions, AnyMethod, Effort, ExplainOptions, Layout, Mode, PreprocessOptions, Preset,
-    Resize, RiseOptions, Targets, Wanted, options,
+    AiseOptions, AnyMethod, Effort, ExplainOptions, Layout, Mode, OutputActivation, PreprocessOptions,
+    Preset, Resize, RiseOptions, Targets, Wanted, options,
 };
 use crate::methods::SaliencyType;
 use crate::runtime::RuntimeOptions;
@@ -85,8 +85,8 @@ pub(super) struct Args {
     labels: Option<PathBuf>,
 
     /// What turns the output into scores; auto: nothing where the graph ends in softmax or sigmoid, else softmax
-    #[arg(long, default_value = "auto", value_parser = choice_or_auto::<Activation>(), help_heading = "Scores")]
-    activation: Open<Activation>,
+    #[arg(long, default_value = "auto", value_parser = choice_or_auto::<OutputActivation>(), help_heading = "Scores")]
+    activation: Open<OutputActivation>,
 
     /// Detectors: score from which an object counts
     #[arg(long, value_name = "P", default_value_t = 0.5, value_parser = options::share, help_heading = "Scores")]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::direct::Direct;
 use super::{Effort, hide};
 use crate::error::Result;
-use crate::explain::engine::{Answer, Engine};
+use crate::explain::engine::{Engine, ImageOutputs};
 use crate::explain::watch::Watch;
 use crate::preprocess::ImageInput;
 
@@ -123,7 +123,7 @@ impl Gaussian {
 }
 
 /// One search: a target and a kernel width.
-struct Search {
+struct WindowSearch {
     target: usize,
     width: f64,
     direct: Direct<2>,
@@ -141,7 +141,7 @@ struct Trial {
     without: bool,
 }
 
-/// Maps `[height, width]` for several targets of one image, scaled to a peak of 1; `score(target, answer)` reads
+/// Maps `[height, width]` for several targets of one image, scaled to a peak of 1; `score(target, outputs)` reads
 /// the score of one.
 ///
 /// All searches go on side by side, so that their windows can be run together.
@@ -153,15 +153,15 @@ pub(crate) fn aise(
     image: &[f32],
     aims: &[Aim],
     outputs: &[usize],
-    score: impl Fn(usize, &Answer<'_>) -> Result<f32> + Sync,
+    score: impl Fn(usize, &ImageOutputs<'_>) -> Result<f32> + Sync,
     watch: &dyn Watch,
 ) -> Result<Vec<Array2<f32>>> {
     let input = engine.input().clone();
-    let mut searches: Vec<Search> = Vec::new();
+    let mut searches: Vec<WindowSearch> = Vec::new();
     for (target, aim) in aims.iter().enumerate() {
         for &width in &aim.widths {
             let direct = Direct::new(aim.lower, aim.upper, aim.epsilon, false);
-            searches.push(Search { target, width, direct, tried: Vec::new() });
+            searches.push(WindowSearch { target, width, direct, tried: Vec::new() });
         }
     }
     let runs = |aim: &Aim| if aim.deletion { 2 } else { 1 };
@@ -216,7 +216,7 @@ fn neutral(
     image: &[f32],
     aims: &[Aim],
     outputs: &[usize],
-    score: &(impl Fn(usize, &Answer<'_>) -> Result<f32> + Sync),
+    score: &(impl Fn(usize, &ImageOutputs<'_>) -> Result<f32> + Sync),
     watch: &dyn Watch,
 ) -> Result<Vec<f64>> {
     let make = |index: usize, out: &mut [f32]| {
@@ -227,7 +227,7 @@ fn neutral(
         }
         Ok(())
     };
-    let read = |answer: Answer<'_>| (0..aims.len()).map(|target| score(target, &answer)).collect();
+    let read = |found: ImageOutputs<'_>| (0..aims.len()).map(|target| score(target, &found)).collect();
     let found: Vec<Vec<f32>> = engine.run(2, outputs, make, read, watch)?;
     let whole = |target: usize| if aims[target].deletion { found[1][target] } else { 0.0 };
     Ok((0..aims.len()).map(|target| f64::from(found[0][target]) - f64::from(whole(target))).collect())
@@ -240,7 +240,7 @@ fn run(
     image: &[f32],
     outputs: &[usize],
     trials: &[Trial],
-    score: &(impl Fn(usize, &Answer<'_>) -> Result<f32> + Sync),
+    score: &(impl Fn(usize, &ImageOutputs<'_>) -> Result<f32> + Sync),
     watch: &dyn Watch,
 ) -> Result<Vec<f32>> {
     let size = (input.channels, input.height, input.width);
@@ -251,13 +251,13 @@ fn run(
         hide(image, size, input.channels_last, |at, weights| row(&window, at, weights), out);
         Ok(())
     };
-    let read = |index: usize, answer: Answer<'_>| score(trials[index].target, &answer);
+    let read = |index: usize, found: ImageOutputs<'_>| score(trials[index].target, &found);
     engine.run_indexed(trials.len(), outputs, make, read, watch)
 }
 
 /// The sum of a target's windows, weighted by their scores, the widths scaled to a peak of 1 each.
 #[allow(clippy::cast_possible_truncation)]
-fn density(searches: &[Search], target: usize, size: (usize, usize)) -> Array2<f32> {
+fn density(searches: &[WindowSearch], target: usize, size: (usize, usize)) -> Array2<f32> {
     let mut map = Array2::<f32>::zeros(size);
     for search in searches.iter().filter(|search| search.target == target) {
         let mut sum = Array2::<f32>::zeros(size);
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn the_density_is_highest_where_scores_are() {
-        let search = |width, tried: Vec<([f64; 2], f64)>| Search {
+        let search = |width, tried: Vec<([f64; 2], f64)>| WindowSearch {
             target: 0,
             width,
             direct: Direct::new([0.0; 2], [1.0; 2], 0.1, false),

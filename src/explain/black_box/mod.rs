@@ -12,8 +12,8 @@ use serde::Serialize;
 
 pub use aise::AiseOptions;
 pub(crate) use aise::{Aim, aise};
-pub(crate) use boxes::BoxHead;
 pub use boxes::Detection;
+pub(crate) use boxes::detections;
 pub(crate) use rise::rise;
 pub use rise::{RiseMasks, RiseOptions};
 

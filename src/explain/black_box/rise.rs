@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Effort, hide};
 use crate::error::Result;
-use crate::explain::engine::{Answer, Engine};
+use crate::explain::engine::{Engine, ImageOutputs};
 use crate::explain::watch::Watch;
 
 /// How RISE samples; `None` leaves it to [`Effort`].
@@ -133,7 +133,7 @@ pub(crate) fn rise(
     image: &[f32],
     masks: &RiseMasks,
     outputs: &[usize],
-    scores: impl Fn(Answer<'_>) -> Result<Vec<f32>> + Sync,
+    scores: impl Fn(ImageOutputs<'_>) -> Result<Vec<f32>> + Sync,
     watch: &dyn Watch,
 ) -> Result<Vec<Array2<f32>>> {
     let input = engine.input().clone();

@@ -19,6 +19,8 @@ pub(crate) struct Logits {
     pub original: OutletId,
     /// Name of the model output that it leads to.
     pub output: String,
+    /// The place of that among the model's outputs.
+    pub place: usize,
     /// Axis of the batch.
     pub batch: usize,
     /// Axis of the classes; every other axis but the batch's has extent 1.
@@ -141,6 +143,7 @@ fn before_activation(
         outlet: logits,
         original: logits,
         output: output.name().to_owned(),
+        place: output.place,
         batch,
         class,
         classes: fact.shape[class],

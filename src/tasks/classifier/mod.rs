@@ -4,7 +4,7 @@ mod logits;
 
 pub(crate) use logits::Logits;
 
-use super::dense_detector::scores_beside_boxes;
+use super::outputs::Outputs;
 use super::{Evidence, Found, Looked, Room, Strength, Subject, SubjectKind, Task};
 use crate::error::{Error, Result};
 use crate::message::{Message, Setting, message};
@@ -25,10 +25,11 @@ impl Room for Classifier {
         match strength {
             Strength::Output => {
                 // One score for each box is a list of scores too, but none of classes.
-                let beside = scores_beside_boxes(looked.model.graph());
+                let outputs = Outputs::of(looked.model.graph());
+                let beside = outputs.pair().map(|(_, scores)| outputs.name(scores));
                 // A name that is no output's is reported by whoever looks it up next.
                 let (found, _) = Logits::find(looked.model, looked.labels, looked.output).ok()?;
-                let logits = found.into_iter().find(|logits| Some(&logits.output) != beside.as_ref())?;
+                let logits = found.into_iter().find(|logits| Some(&*logits.output) != beside)?;
                 Some(Evidence::ClassScores { output: logits.output, classes: logits.classes.fixed() })
             }
             Strength::Fallback => Some(Evidence::NoBoxes),

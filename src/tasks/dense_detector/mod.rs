@@ -17,14 +17,15 @@ mod trace;
 pub(crate) use map::ChannelMap;
 pub(crate) use maps::{Scale, ScoreMaps};
 
+use super::outputs::Outputs;
 use super::{Evidence, Found, Looked, Room, Strength, Subject, SubjectKind, Task};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, NodeId};
+use crate::graph::NodeId;
 use crate::message::{Message, Setting, message};
 use crate::ops::BoxStage;
 use maps::Boxes;
 use named::named;
-use tail::{first, has_boxes, pair};
+use tail::first;
 
 /// The room of dense detectors.
 pub(super) struct DenseDetector;
@@ -104,7 +105,7 @@ fn handles_boxes(looked: &Looked<'_>) -> Option<Evidence> {
         return Some(found);
     }
     // Others sort as well: what is sorted has to come from maps.
-    let sorts = first(graph, BoxStage::Sorting).filter(|_| has_boxes(graph))?;
+    let sorts = first(graph, BoxStage::Sorting).filter(|_| Outputs::of(graph).have_boxes())?;
     ScoreMaps::find(looked.model, looked.labels, None).ok()?;
     Some(layer("sorts the scores of positions", sorts))
 }
@@ -112,18 +113,17 @@ fn handles_boxes(looked: &Looked<'_>) -> Option<Evidence> {
 /// Outputs that hold boxes and scores.
 fn holds_boxes(looked: &Looked<'_>) -> Option<Evidence> {
     let found = ScoreMaps::find(looked.model, looked.labels, looked.output);
-    match (found, pair(looked.model.graph())) {
+    let outputs = Outputs::of(looked.model.graph());
+    match (found, outputs.pair()) {
         (Ok(ScoreMaps { boxes: Boxes::Together, explains, .. }), _) => {
             Some(Evidence::Together { output: explains })
         }
         (Ok(ScoreMaps { boxes: Boxes::Beside(boxes), explains, .. }), _) => {
             Some(Evidence::BoxesAndScores { boxes, scores: explains })
         }
-        (_, pair) => pair.map(|(boxes, scores)| Evidence::BoxesAndScores { boxes, scores }),
+        (_, pair) => pair.map(|(boxes, scores)| {
+            let name = |output| outputs.name(output).to_owned();
+            Evidence::BoxesAndScores { boxes: name(boxes), scores: name(scores) }
+        }),
     }
-}
-
-/// The output that lists scores of boxes, beside one of these boxes.
-pub(super) fn scores_beside_boxes(graph: &Graph) -> Option<String> {
-    pair(graph).map(|(_, scores)| scores)
 }

@@ -184,27 +184,3 @@ fn region_of_scale(graph: &Graph, id: NodeId) -> Option<Seed> {
     let form = Form::Region { anchors, coordinates, fields };
     Some(Seed { name: format!("what {} reads", node.place()), outlet: *node.inputs.first()?, form })
 }
-
-/// Whether an output has boxes: four coordinates, perhaps with scores and a label beside.
-pub(crate) fn has_boxes(graph: &Graph) -> bool {
-    let boxes = |outlet: OutletId| {
-        let fact = graph.fact(outlet);
-        fact.rank() >= 2 && matches!(fact.shape.last(), Some(Dim::Fixed(4..=7)))
-    };
-    graph.results().any(|(_, outlet)| boxes(outlet))
-}
-
-/// Names of two outputs `[N,boxes,4 or more]` and `[N,boxes,classes]`, if there are such. Four coordinates are
-/// likelier than some with keypoints beside them.
-pub(crate) fn pair(graph: &Graph) -> Option<(String, String)> {
-    let outputs = outputs(graph, None);
-    let of_boxes = |outlet: OutletId| match graph.fact(outlet).shape[..] {
-        [_, boxes, Dim::Fixed(coordinates)] if !boxes.is_one() => Some((boxes, coordinates)),
-        _ => None,
-    };
-    let listed = || outputs.iter().filter_map(|(name, outlet)| Some((name, of_boxes(*outlet)?)));
-    let exact = || listed().find(|(_, (_, coordinates))| *coordinates == 4);
-    let (name, (count, _)) = exact().or_else(|| listed().find(|(_, (_, coordinates))| *coordinates > 4))?;
-    let scores = listed().find(|(other, (boxes, _))| *other != name && *boxes == count)?;
-    Some((name.clone(), scores.0.clone()))
-}

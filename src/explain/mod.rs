@@ -33,6 +33,7 @@ mod scores;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod way;
 
 use std::path::PathBuf;
 

@@ -6,6 +6,7 @@ use super::black_box::{Aim, BoxHead, RiseMasks};
 use super::engine::Engine;
 use super::names::ClassNames;
 use super::scores::{Activation, ClassHead, ScoreSource, beside_boxes, candidates, in_graph, one_per_box};
+use super::way::{Head, Shown, Way};
 use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings};
 use crate::analysis::{InputFacts, Labels};
 use crate::error::{Error, Result};
@@ -20,50 +21,6 @@ use crate::report::Report;
 use crate::runtime::{Hint, Network, Port, Runtime, Source};
 use crate::tasks::Logits;
 
-/// Where a model's answer is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Head {
-    /// Class scores.
-    Classes(ClassHead),
-    /// Boxes of a detector.
-    Boxes(BoxHead),
-    /// None of these; only classes that the user names can be explained.
-    Unknown,
-}
-
-/// How maps are made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Way {
-    /// The model has an output that holds them.
-    WhiteBox { map: usize, shown: Shown },
-    /// By hiding parts of the photo.
-    BlackBox(BlackBox),
-}
-
-/// Which classes the maps of an output belong to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Shown {
-    All,
-    /// The best of each image, best first.
-    Top(usize),
-    Listed(Vec<usize>),
-}
-
-impl Shown {
-    /// Reads what xai-insert records.
-    fn recorded(text: Option<&str>) -> Self {
-        let list = |text: &str| text.split(',').map(|class| class.trim().parse().ok()).collect();
-        match text {
-            None | Some("all") => Self::All,
-            Some(text) => match (text.strip_prefix("top").and_then(|k| k.parse().ok()), list(text)) {
-                (Some(k), _) => Self::Top(k),
-                (_, Some(list)) => Self::Listed(list),
-                _ => Self::All,
-            },
-        }
-    }
-}
-
 /// A model that was read, with the way that was found.
 struct Opened {
     network: Network,
@@ -74,7 +31,19 @@ struct Opened {
     notes: Vec<Message>,
 }
 
-pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
+impl Explainer {
+    /// Reads a model, finds a method and compiles it.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`] where there is no OpenVINO or it refuses the model or the device;
+    /// [`Error::Refused`] where white-box mode was asked for and nothing fits; [`Error::Usage`] where the
+    /// model takes no image or options name what is not there.
+    pub fn open(model: &Path, options: &ExplainOptions) -> Result<Self> {
+        open(model, options)
+    }
+}
+
+fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
     options.check()?;
     let mut runtime = Runtime::load(&options.runtime)?;
     let ir = match read_ir(path, options) {
@@ -433,17 +402,4 @@ fn by_likelihood(model: &Model, wanted: Option<&str>) -> Result<Vec<usize>> {
     let graph = model.graph();
     let place = |logits: &Logits| graph.outputs().position(|output| output.name() == logits.output);
     Ok(found.iter().filter_map(place).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn recorded_classes_are_read() {
-        assert_eq!(Shown::recorded(None), Shown::All);
-        assert_eq!(Shown::recorded(Some("all")), Shown::All);
-        assert_eq!(Shown::recorded(Some("top5")), Shown::Top(5));
-        assert_eq!(Shown::recorded(Some("281,3")), Shown::Listed(vec![281, 3]));
-    }
 }

@@ -6,7 +6,7 @@ use crate::forward::{Narrowed, Strategy, narrow};
 use crate::ir::{Classes, Record, key};
 use crate::methods::{self, Branch, Method, Request, feature_vector};
 use crate::model::Model;
-use crate::options::{FEATURE_VECTOR, Options};
+use crate::options::Options;
 use crate::patch::{Finished, Patch};
 use crate::plan::Plan;
 use crate::refusal::{Reason, Refusal};
@@ -73,11 +73,12 @@ fn build_on(
     };
     let mut outputs = vec![(options.output_name.clone(), branch.saliency)];
     if options.feature_vector {
-        let vector = feature_vector(&mut patch, &request, FEATURE_VECTOR).map_err(|reason| {
-            let reasons = vec![(subject.name().to_owned(), reason)];
-            Error::Refused(Box::new(Refusal { wanted: "feature vector".to_owned(), reasons }))
-        })?;
-        outputs.push((FEATURE_VECTOR.to_owned(), vector));
+        let vector =
+            feature_vector(&mut patch, &request, &options.feature_vector_name).map_err(|reason| {
+                let reasons = vec![(subject.name().to_owned(), reason)];
+                Error::Refused(Box::new(Refusal { wanted: "feature vector".to_owned(), reasons }))
+            })?;
+        outputs.push((options.feature_vector_name.clone(), vector));
     }
     let targets = if plan.method.has_classes() { options.classes.clone() } else { Classes::All };
     Ok(Ok(Built { patch: patch.finish(&outputs)?, branch, targets }))
@@ -100,7 +101,7 @@ impl Built {
         }
         if options.feature_vector {
             subject.record_features(model, &mut record);
-            record.add(key::FEATURE_VECTOR, FEATURE_VECTOR);
+            record.add(key::FEATURE_VECTOR, &options.feature_vector_name);
         }
         if let Some(form) = self.branch.form(options.strategy) {
             record.add(key::LOWERING, form.name());

@@ -9,7 +9,7 @@ use crate::listing::{CandidateReport, Listed};
 use crate::message::{Message, Setting, message};
 use crate::methods::Method;
 use crate::model::Model;
-use crate::options::{FEATURE_VECTOR, Options, SALIENCY_MAP};
+use crate::options::{Options, SALIENCY_MAP};
 use crate::plan::{Plan, plans};
 use crate::refusal::{Reason, Refusal};
 use crate::report::{HeadReport, Report};
@@ -169,17 +169,20 @@ fn already_there(model: &Model, options: &Options) -> Result<Option<String>> {
             " first"
         ]));
     }
-    if options.feature_vector && name == FEATURE_VECTOR {
-        return Err(Error::usage(format!("two outputs cannot both be called '{FEATURE_VECTOR}'")));
+    let vector = options.feature_vector.then_some(&options.feature_vector_name);
+    if vector == Some(name) {
+        return Err(Error::usage(format!("two outputs cannot both be called '{name}'")));
     }
     // OpenVINO would quietly give one of two tensors of one name another name.
-    let names = [Some(name.as_str()), options.feature_vector.then_some(FEATURE_VECTOR)];
-    for name in names.into_iter().flatten() {
+    let names = [(Some(name), Setting::OutputName), (vector, Setting::FeatureVectorName)];
+    for (name, setting) in names.into_iter().filter_map(|(name, setting)| Some((name?, setting))) {
         let mut outlets = graph.nodes().flat_map(|(_, node)| &node.outputs);
         if outlets.any(|outlet| outlet.names.iter().any(|taken| taken == name)) {
             let what = if is_output(name) { "an output" } else { "a tensor" };
-            let message = format!("the model has {what} called '{name}'; choose another name");
-            return Err(Error::usage(message));
+            return Err(Error::usage(message![
+                format!("the model has {what} called '{name}'; choose another name with "),
+                setting
+            ]));
         }
     }
     Ok(None)

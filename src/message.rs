@@ -22,6 +22,8 @@ pub enum Setting {
     Classes,
     /// Whether tokens before the grid's are kept.
     ClassToken,
+    /// The name of the feature vector.
+    FeatureVectorName,
     /// An image to run on.
     Image,
     /// Size of the input where the model leaves it open.
@@ -80,12 +82,13 @@ pub enum Setting {
 
 impl Setting {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Activation,
         Self::Anchors,
         Self::Block,
         Self::Classes,
         Self::ClassToken,
+        Self::FeatureVectorName,
         Self::Image,
         Self::InputSize,
         Self::Kernel,
@@ -123,6 +126,7 @@ impl Setting {
             Self::Block => "block",
             Self::Classes => "classes",
             Self::ClassToken => "class_token",
+            Self::FeatureVectorName => "feature_vector_name",
             Self::Image => "image",
             Self::InputSize => "size",
             Self::Kernel => "kernel",

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 from openvino import opset8 as op
+from openvino import opset16
 
 random = np.random.RandomState(0)
 HEADS = {}
@@ -62,6 +63,12 @@ def near(x):
 
 def turned(x, *order):
     return op.transpose(x, integers(order))
+
+
+@head
+def identities():
+    image, x = trunk()
+    return image, opset16.identity(linear(mean(opset16.identity(x))))
 
 
 @head

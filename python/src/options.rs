@@ -25,6 +25,7 @@ pub(crate) fn insert_options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
         options.classes = classes.join(",").parse::<Classes>().map_err(wrong)?;
     }
     set(&mut options.feature_vector, keywords.flag("feature_vector")?);
+    set(&mut options.feature_vector_name, keywords.value("feature_vector_name", as_it_is)?);
     keywords.done()?;
     options.check().map_err(library)?;
     Ok(options)

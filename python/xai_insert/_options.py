@@ -51,6 +51,7 @@ class InsertXaiOptions(ShapeOptions, total=False):
 
     targets: str | int | Iterable[int] | None
     feature_vector: bool
+    feature_vector_name: str | None
 
 
 class BranchOptions(InsertXaiOptions, total=False):

@@ -14,8 +14,8 @@ use super::process::{self, Open, choice_or_auto, interrupt, parsed, said};
 use super::words::flag;
 use crate::report::HeadReport;
 use crate::{
-    CandidateReport, Classes, Destination, Error, Insertion, Interrupt, Listed, Method, Model, Options,
-    Outcome, PendingFile, Report, SaliencyType,
+    CandidateReport, Classes, Destination, Error, FEATURE_VECTOR, Insertion, Interrupt, Listed, Method,
+    Model, Options, Outcome, PendingFile, Report, SaliencyType,
 };
 
 /// Adds a saliency map output to vision models in OpenVINO IR.
@@ -64,6 +64,10 @@ struct Args {
     #[arg(long, help_heading = "Branch")]
     feature_vector: bool,
 
+    /// Name of that output
+    #[arg(long, value_name = "NAME", default_value = FEATURE_VECTOR, help_heading = "Branch")]
+    feature_vector_name: String,
+
     /// Do everything but write
     #[arg(long, help_heading = "Reports")]
     dry_run: bool,
@@ -96,6 +100,7 @@ impl Args {
             method: self.method,
             classes: self.targets.clone(),
             feature_vector: self.feature_vector,
+            feature_vector_name: self.feature_vector_name.clone(),
             ..self.branch.options(SaliencyType::U8)
         }
     }

@@ -101,6 +101,7 @@ kinds! {
     HardSigmoid = "HardSigmoid",
     HSigmoid = "HSigmoid",
     HSwish = "HSwish",
+    Identity = "Identity",
     If = "If",
     Interpolate = "Interpolate",
     IsNaN = "IsNaN",

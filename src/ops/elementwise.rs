@@ -19,6 +19,7 @@ pub(super) fn action(constants: Constants<'_>, node: &Node) -> Option<Action> {
         | OpKind::Floor
         | OpKind::Gelu
         | OpKind::HSwish
+        | OpKind::Identity
         | OpKind::Mish
         | OpKind::Negative
         | OpKind::PRelu

@@ -7,7 +7,12 @@ use crate::graph::OpKind;
 pub(crate) fn is_linear(kind: &OpKind, varies: &[bool]) -> bool {
     let count = varies.iter().filter(|varies| **varies).count();
     match kind {
-        OpKind::Add | OpKind::Convert | OpKind::ConvertLike | OpKind::Negative | OpKind::Subtract => true,
+        OpKind::Add
+        | OpKind::Convert
+        | OpKind::ConvertLike
+        | OpKind::Identity
+        | OpKind::Negative
+        | OpKind::Subtract => true,
         OpKind::Multiply => count == 1,
         OpKind::Divide => count == 1 && varies.first() == Some(&true),
         _ => false,

@@ -54,7 +54,7 @@ impl Passage {
             OpKind::Sigmoid => Self::Activation(Activation::Sigmoid),
             OpKind::SoftMax => Self::Activation(Activation::Softmax),
             OpKind::LogSoftmax => Self::Activation(Activation::LogSoftmax),
-            OpKind::Convert | OpKind::Sqrt => Self::Same,
+            OpKind::Convert | OpKind::Identity | OpKind::Sqrt => Self::Same,
             // A positive power keeps the order of what is not negative, such as probabilities.
             OpKind::Power => {
                 let exponent = node.inputs.get(1).and_then(|input| constants.scalar(*input));

@@ -47,6 +47,8 @@ pub struct Options {
     pub output_name: String,
     /// Whether to add the output `feature_vector` `[N, C]` too, the target's mean over positions.
     pub feature_vector: bool,
+    /// Tensor name of that output; `feature_vector` by default, as Model API knows it.
+    pub feature_vector_name: String,
     /// Which forms the lowering may use.
     pub strategy: Strategy,
     /// Most bytes of copied activations that a dense branch may keep alive, for one batch; 2 GiB by default.
@@ -59,7 +61,7 @@ pub const SALIENCY_MAP: &str = "saliency_map";
 /// Height and width of a detector's maps where no others are chosen.
 pub const SALIENCY_SIZE: (usize, usize) = (23, 23);
 
-/// Tensor name of the feature vector, as Model API knows it.
+/// Tensor name of the feature vector where no other is chosen, as Model API knows it.
 pub const FEATURE_VECTOR: &str = "feature_vector";
 
 impl Default for Options {
@@ -79,6 +81,7 @@ impl Default for Options {
             saliency_type: SaliencyType::U8,
             output_name: SALIENCY_MAP.to_owned(),
             feature_vector: false,
+            feature_vector_name: FEATURE_VECTOR.to_owned(),
             strategy: Strategy::Auto,
             memory_budget: 2 << 30,
         }
@@ -93,6 +96,9 @@ impl Options {
     pub fn check(&self) -> Result<()> {
         if self.output_name.is_empty() {
             return Err(Error::usage(message![Setting::OutputName, " must not be empty"]));
+        }
+        if self.feature_vector_name.is_empty() {
+            return Err(Error::usage(message![Setting::FeatureVectorName, " must not be empty"]));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The work itself: photos in, maps out.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ndarray::Array2;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::black_box::Detection;
 use super::engine::{Engine, ImageOutputs};
 use super::names::{ClassNames, Targets};
-use super::open::{Procedure, open};
+use super::procedure::Procedure;
 use super::reader::{Findings, Reader};
 use super::scores::{best_first, nothing_found};
 use super::watch::Watch;
@@ -129,16 +129,6 @@ pub(super) struct Chosen {
 const BEST: usize = 5;
 
 impl Explainer {
-    /// Reads a model, finds a method and compiles it.
-    ///
-    /// # Errors
-    /// [`Error::Runtime`] where there is no OpenVINO or it refuses the model or the device;
-    /// [`Error::Refused`] where white-box mode was asked for and nothing fits; [`Error::Usage`] where the
-    /// model takes no image or options name what is not there.
-    pub fn open(model: &Path, options: &ExplainOptions) -> Result<Self> {
-        open(model, options)
-    }
-
     /// What is applied.
     pub fn settings(&self) -> &Settings {
         &self.settings

@@ -5,7 +5,7 @@ use ndarray::{Array2, Axis};
 use super::black_box::{Aim, Detection, RiseMasks, aise, detections, rise};
 use super::engine::ImageOutputs;
 use super::explainer::{Chosen, Explainer, Inference};
-use super::open::Procedure;
+use super::procedure::Procedure;
 use super::reader::{Findings, Reader};
 use super::scores::best_first;
 use super::{BlackBox, Watch};

@@ -30,6 +30,7 @@ mod open;
 pub mod options;
 mod output;
 pub mod picture;
+mod procedure;
 mod reader;
 mod scores;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::black_box::{Aim, RiseMasks};
 use super::engine::Engine;
 use super::names::ClassNames;
+use super::procedure::Procedure;
 use super::reader::Reader;
 use super::scores::{ClassScores, OutputActivation};
 use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings};
@@ -19,20 +20,6 @@ use crate::model::Model;
 use crate::preprocess::{Declared, ImageInput, PreprocessOptions, Preprocessing};
 use crate::runtime::{Hint, Network, Pool, Port, Runtime, Source};
 use crate::tasks::{Answer, Outputs, Question, Signature, Subject};
-
-/// How maps are made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Procedure {
-    /// The model has an output that holds them.
-    WhiteBox {
-        /// Its place.
-        map: usize,
-        /// The classes that have a map in it.
-        classes: Classes,
-    },
-    /// By hiding parts of the photo.
-    BlackBox(BlackBox),
-}
 
 /// A model that was read.
 struct Opened {
@@ -59,9 +46,21 @@ impl Opened {
     }
 }
 
+impl Explainer {
+    /// Reads a model, finds a method and compiles it.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`] where there is no OpenVINO or it refuses the model or the device;
+    /// [`Error::Refused`] where white-box mode was asked for and nothing fits; [`Error::Usage`] where the
+    /// model takes no image or options name what is not there.
+    pub fn open(model: &Path, options: &ExplainOptions) -> Result<Self> {
+        open(model, options)
+    }
+}
+
 /// The phases: which file it is and whether a branch fits, the image input, where the answer is, how maps are made,
 /// which classes are meant, and the compiled model.
-pub(super) fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
+fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
     options.check()?;
     let mut runtime = Runtime::load(&options.runtime)?;
     let ir = match read_ir(path, options) {

@@ -129,7 +129,11 @@ fn an_output_has_three_names() {
 fn bounded_probabilities_lead_to_their_logits() {
     let added = |name: &str| {
         let model = Model::read(&small(name), None).unwrap();
-        inserted(&model, &Options::default()).dump().text()
+        let text = inserted(&model, &Options::default()).dump().text();
+        // The converter numbers constants, and there are more of them with a Clamp.
+        let parts =
+            text.split("\"Constant_").map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
+        parts.collect::<Vec<_>>().join("\"Constant_")
     };
     assert_eq!(added("cnn_softmax_clamp"), added("cnn_softmax"));
 }

@@ -98,6 +98,7 @@ mod message;
 mod methods;
 mod model;
 mod ops;
+#[doc(hidden)]
 pub mod options;
 mod patch;
 mod place;

@@ -28,24 +28,19 @@ const PAGE: &str = include_str!("gallery.html");
 
 /// The page, photo by photo.
 #[derive(Debug, Default)]
-pub struct Gallery {
+pub(crate) struct Gallery {
     photos: String,
     count: usize,
 }
 
 impl Gallery {
     /// An empty page.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// How many photos are on it.
-    pub fn len(&self) -> usize {
-        self.count
-    }
-
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
@@ -53,7 +48,7 @@ impl Gallery {
     ///
     /// # Errors
     /// [`Error::Internal`] where a picture cannot be encoded.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         explanation: &Explanation,
         photo: &RgbImage,
@@ -126,7 +121,7 @@ impl Gallery {
     ///
     /// # Errors
     /// [`Error::Internal`] where the settings cannot be written.
-    pub fn html(&self, settings: &Settings, weight: f32, colours: Colours) -> Result<String> {
+    pub(crate) fn html(&self, settings: &Settings, weight: f32, colours: Colours) -> Result<String> {
         let json = serde_json::to_string_pretty(settings)
             .map_err(|e| Error::Internal(format!("the settings: {e}")))?;
         let gradient: Vec<String> = (0..=8u8)

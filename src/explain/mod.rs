@@ -2,7 +2,7 @@
 //!
 //! [`Explainer::open`] takes a model and chooses a procedure: white box, where a branch is inserted in memory and gives
 //! the maps within the same inference, or black box, where parts of the photo are hidden and scores watched.
-//! [`Explainer::explain`] does a photo; [`picture`] draws, [`Gallery`] shows, [`metrics`] judges.
+//! [`Explainer::explain`] does a photo; [`picture`] draws, [`Folder`] keeps, [`metrics`] judges.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -27,6 +27,7 @@ mod maps;
 pub mod metrics;
 mod names;
 mod open;
+#[doc(hidden)]
 pub mod options;
 mod output;
 pub mod picture;
@@ -45,7 +46,7 @@ use crate::message::{Message, Words};
 
 pub use black_box::{AiseOptions, Detection, Effort, RiseMasks, RiseOptions};
 pub use explainer::{Explainer, Explanation, Prediction, Prepared, Target};
-pub use gallery::Gallery;
+pub(crate) use gallery::Gallery;
 pub use names::{ClassNames, Targets, Wanted};
 pub use options::{AnyMethod, BlackBox, ExplainOptions, Mode};
 pub use output::{Files, Folder, read_map};
@@ -53,9 +54,8 @@ pub use scores::{OutputActivation, ScoreFunction};
 pub use watch::{Quiet, Watch};
 
 pub use crate::ir::{ElementType, ImageLayout as Layout, Resize};
-pub use crate::preprocess::{
-    Geometry, ImageInput, Origin, Photo, PreprocessOptions, Preprocessing, Preset, photos,
-};
+pub(crate) use crate::preprocess::photos;
+pub use crate::preprocess::{Geometry, ImageInput, Origin, Photo, PreprocessOptions, Preprocessing, Preset};
 pub use crate::runtime::Tensor;
 
 /// What is applied, with nothing left open; for people and programs.

@@ -17,7 +17,8 @@ pub use fit::Geometry;
 pub(crate) use fit::resize_map;
 pub use input::ImageInput;
 pub(crate) use input::{Declared, layout};
-pub use photo::{Photo, photos};
+pub use photo::Photo;
+pub(crate) use photo::photos;
 
 use crate::analysis::{IMAGENET_MEAN, InputFacts};
 use crate::error::{Error, Result};

@@ -71,7 +71,7 @@ impl Photo {
 ///
 /// A path that leads nowhere comes with an [`Error::Io`], a folder without images with an [`Error::Usage`]; the
 /// others do not suffer from it.
-pub fn photos(paths: &[PathBuf]) -> Vec<(PathBuf, Result<()>)> {
+pub(crate) fn photos(paths: &[PathBuf]) -> Vec<(PathBuf, Result<()>)> {
     let mut found = Vec::new();
     for path in paths {
         match std::fs::metadata(path) {

@@ -9,7 +9,7 @@ const SHADES: [char; 10] = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];
 
 /// A map `[height, width]` as lines of at most `columns` letters, which are taken to be twice as high as wide.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-pub fn ascii(map: &Array2<f32>, columns: usize) -> String {
+pub(crate) fn ascii(map: &Array2<f32>, columns: usize) -> String {
     let (height, width) = map.dim();
     if height == 0 || width == 0 || columns == 0 {
         return String::new();

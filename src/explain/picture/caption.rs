@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::Internal`] where the font that is built in cannot be read.
 #[allow(clippy::cast_precision_loss)]
-pub fn caption(picture: &mut RgbImage, text: &str) -> Result<()> {
+pub(crate) fn caption(picture: &mut RgbImage, text: &str) -> Result<()> {
     let font = FontRef::try_from_slice(dejavu::sans::bold())
         .map_err(|e| Error::Internal(format!("the font: {e}")))?;
     let (width, height) = (picture.width() as f32, picture.height() as f32);

@@ -7,8 +7,8 @@ mod colours;
 use image::{DynamicImage, Rgb, RgbImage};
 use ndarray::Array2;
 
-pub use ascii::ascii;
-pub use caption::caption;
+pub(crate) use ascii::ascii;
+use caption::caption;
 pub use colours::Colours;
 
 use super::Target;
@@ -32,7 +32,7 @@ pub fn photo(pixels: &DynamicImage) -> RgbImage {
 }
 
 /// A heatmap over a photo of the same size; `weight` is the heatmap's share, 0 to 1.
-pub fn overlay(photo: &RgbImage, heat: &RgbImage, weight: f32) -> RgbImage {
+fn overlay(photo: &RgbImage, heat: &RgbImage, weight: f32) -> RgbImage {
     let weight = weight.clamp(0.0, 1.0);
     let mut out = photo.clone();
     for (pixel, heat) in out.pixels_mut().zip(heat.pixels()) {
@@ -70,7 +70,7 @@ pub fn over_photo(
 
 /// Draws the outline of a box `[x1, y1, x2, y2]`, in white between black lines.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-pub fn outline(picture: &mut RgbImage, corners: [f32; 4]) {
+fn outline(picture: &mut RgbImage, corners: [f32; 4]) {
     let (width, height) = picture.dimensions();
     for (inset, shade) in [(0, 0), (1, 255), (2, 255), (3, 0)] {
         let low = |at: f32, most: u32| (at.max(0.0) as u32 + inset).min(most.saturating_sub(1));

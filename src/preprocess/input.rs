@@ -6,7 +6,7 @@ use super::Origin;
 use crate::analysis::InputFacts;
 use crate::error::{Error, Result};
 use crate::ir::{ElementType, ImageLayout, ModelInfo};
-use crate::message::{Setting, message};
+use crate::message::{Message, Setting, message};
 
 /// Side of an image where model and user leave it open.
 const SIDE: usize = 224;
@@ -82,7 +82,7 @@ pub(crate) struct Declared<'a> {
 
 impl Declared<'_> {
     /// The error that says why the model takes no image.
-    pub(crate) fn no_image(&self, why: impl Into<crate::Message>) -> Error {
+    pub(crate) fn no_image(&self, why: impl Into<Message>) -> Error {
         let message = message!["the model does not take an image: "].with(why.into());
         Error::usage(message.with(format!(" ({})", self.shown)))
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::error::Error;
 use crate::message::{Message, Setting, message};
 
 /// A failure of the OpenVINO runtime, or the lack of one.
@@ -82,11 +83,11 @@ impl RuntimeError {
     }
 }
 
-impl From<RuntimeError> for crate::Error {
+impl From<RuntimeError> for Error {
     fn from(error: RuntimeError) -> Self {
         match error {
-            RuntimeError::Interrupted => crate::Error::Interrupted,
-            error => crate::Error::runtime(error.message()),
+            RuntimeError::Interrupted => Error::Interrupted,
+            error => Error::runtime(error.message()),
         }
     }
 }

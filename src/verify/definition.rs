@@ -176,22 +176,8 @@ fn masking(record: &Record<'_>, graph: &Graph) -> Result<Masking, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::ir::Document;
-
-    fn document(entries: &str) -> Document {
-        let text = format!(
-            r#"<net name="n" version="11"><layers>
-            <layer id="0" name="in" type="Parameter" version="opset1"><data shape="1,2,3,4" element_type="f32"/>
-            <output><port id="0" precision="FP32"><dim>1</dim><dim>2</dim><dim>3</dim><dim>4</dim></port></output></layer>
-            <layer id="1" name="out" type="Result" version="opset1"><input><port id="0"/></input></layer>
-            </layers><edges><edge from-layer="0" from-port="0" to-layer="1" to-port="0"/></edges>
-            <rt_info><xai>{entries}</xai></rt_info></net>"#
-        );
-        Document::parse(Path::new("m.xml"), text.into_bytes()).unwrap()
-    }
+    use crate::verify::record::tests::document;
 
     const ENTRIES: [(&str, &str); 9] = [
         ("method", "reciprocam"),

@@ -36,13 +36,13 @@ pub use report::{FeatureFigures, InputReport, RecordReport, Report, RuntimeRepor
 pub use shapes::ShapeOverride;
 pub use structure::StructureFigures;
 
-use crate::Model;
 use crate::analysis::InputFacts;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::interrupt::Interrupt;
 use crate::ir::{Document, ModelInfo, key};
 use crate::message::{Message, Setting, message};
+use crate::model::Model;
 use crate::preprocess::{Photo, Preprocessing};
 use crate::runtime::{Runtime, RuntimeError, RuntimeOptions, Session, Tensor};
 use definition::Definition;

@@ -86,12 +86,12 @@ impl<'a> Record<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
     use super::*;
 
-    fn document(entries: &str) -> Document {
+    pub(in crate::verify) fn document(entries: &str) -> Document {
         let text = format!(
             r#"<net name="n" version="11"><layers>
             <layer id="0" name="in" type="Parameter" version="opset1"><data shape="1,2,3,4" element_type="f32"/>

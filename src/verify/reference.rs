@@ -8,10 +8,10 @@ use super::cut::{self, Head, Signature};
 use super::definition::{Definition, Masking, Method};
 use super::detector::Detector;
 use super::layout::Geometry;
-use crate::Model;
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, OutletId};
 use crate::ir::ElementType;
+use crate::model::Model;
 use crate::runtime::{Runtime, Session, Tensor};
 
 /// Difference between the logits of the original and of its head, as a share of the largest.

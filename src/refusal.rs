@@ -184,11 +184,19 @@ impl Reason {
                 format!(" allows {}; the cheaper forms are lost at {place}: ", Bytes(*budget))
             ]
             .with(why.clone()),
-            detector => detector.of_detector(),
+            Self::TwoStage { .. }
+            | Self::NeverAMap { .. }
+            | Self::NoPositions { .. }
+            | Self::UnknownClasses { .. }
+            | Self::FactorsDoNotFit { .. }
+            | Self::SeveralScores { .. }
+            | Self::ClassesDiffer { .. }
+            | Self::NoFeatures { .. }
+            | Self::NoHeads => self.of_detector(),
         }
     }
 
-    /// Reasons that concern detectors.
+    /// Reasons that concern detectors; [`Reason::message`] has the others.
     fn of_detector(&self) -> Message {
         match self {
             Self::TwoStage { place } => format!(

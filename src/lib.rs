@@ -62,7 +62,8 @@
 //! # Features
 //!
 //! `runtime` ([`verify`]) and `explain` ([`explain`], and `runtime`) are on by default. OpenVINO is loaded when it is
-//! needed, and nothing of it to build. Without either this is [`insert()`] alone.
+//! needed, and nothing of it to build. Without either this is
+//! [`insert()`] with its program.
 //!
 //! # Errors and messages
 //!

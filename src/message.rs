@@ -7,15 +7,18 @@
 use std::fmt;
 
 use serde::{Serialize, Serializer};
+use strum::VariantArray;
 
 /// Something that a caller can set or call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, VariantArray)]
 #[non_exhaustive]
 pub enum Setting {
     /// What turns an output into scores.
     Activation,
     /// Anchors of each target layer.
     Anchors,
+    /// Explaining a model as a black box.
+    BlackBox,
     /// Which attention block's input is masked.
     Block,
     /// Classes that get a map.
@@ -82,47 +85,14 @@ pub enum Setting {
 
 impl Setting {
     /// All of them.
-    pub const ALL: [Self; 33] = [
-        Self::Activation,
-        Self::Anchors,
-        Self::Block,
-        Self::Classes,
-        Self::ClassToken,
-        Self::FeatureVectorName,
-        Self::Image,
-        Self::InputSize,
-        Self::Kernel,
-        Self::Labels,
-        Self::Layout,
-        Self::Library,
-        Self::ListTargets,
-        Self::Mean,
-        Self::MemoryBudget,
-        Self::Method,
-        Self::Output,
-        Self::OutputName,
-        Self::Overwrite,
-        Self::Preset,
-        Self::Probability,
-        Self::Remove,
-        Self::Resize,
-        Self::SaliencyType,
-        Self::Scale,
-        Self::Scaling,
-        Self::Seed,
-        Self::Shapes,
-        Self::Strategy,
-        Self::TargetLayers,
-        Self::Targets,
-        Self::Task,
-        Self::Threshold,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The name that the library gives it: a field, or a function.
     pub fn name(self) -> &'static str {
         match self {
             Self::Activation => "activation",
             Self::Anchors => "anchors",
+            Self::BlackBox => "explain",
             Self::Block => "block",
             Self::Classes => "classes",
             Self::ClassToken => "class_token",
@@ -204,7 +174,7 @@ impl From<Setting> for Part {
 /// A text for people in which settings are told apart from words.
 ///
 /// Displayed and serialised, it calls them by the library's names; [`Message::spoken`] by others.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Message(Vec<Part>);
 
 impl Message {
@@ -260,6 +230,13 @@ impl From<String> for Message {
     }
 }
 
+/// Its text, as `main` shows an error that it returns.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.spoken(own))
@@ -286,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_is_listed_once_and_has_a_name_of_its_own() {
+    fn every_setting_has_a_name_of_its_own() {
         let mut names: Vec<&str> = Setting::ALL.iter().map(|setting| setting.name()).collect();
         names.sort_unstable();
         names.dedup();

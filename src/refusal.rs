@@ -32,7 +32,9 @@ impl fmt::Display for Refusal {
 }
 
 /// Where to turn to with detectors whose scores are no maps.
-const BLACK_BOX: &str = "explain it as a black box, with xai-explain";
+fn as_a_black_box(reason: String) -> Message {
+    message![format!("{reason}; explain it as a black box, with "), Setting::BlackBox]
+}
 
 /// One reason why something cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,18 +201,15 @@ impl Reason {
     /// Reasons that concern detectors; [`Reason::message`] has the others.
     fn of_detector(&self) -> Message {
         match self {
-            Self::TwoStage { place } => format!(
-                "{place} looks at regions that a first stage proposed, so that class scores are no maps of the \
-                 image; {BLACK_BOX}"
-            )
-            .into(),
-            Self::NeverAMap { layer, fact } => format!(
-                "its scores come from '{layer}' {fact}, which has no height and width: they never were a map; \
-                 {BLACK_BOX}"
-            )
-            .into(),
+            Self::TwoStage { place } => as_a_black_box(format!(
+                "{place} looks at regions that a first stage proposed, so that class scores are no maps of the image"
+            )),
+            Self::NeverAMap { layer, fact } => as_a_black_box(format!(
+                "its scores come from '{layer}' {fact}, which has no height and width: they never were a map"
+            )),
             Self::NoPositions { fact } => {
-                format!("{fact} has no axis of boxes beside one of classes, as scores of a detector have").into()
+                format!("{fact} has no axis of boxes beside one of classes, as scores of a detector have")
+                    .into()
             }
             Self::UnknownClasses { layer, fact } => {
                 format!("the number of class channels of '{layer}' {fact} is not known").into()
@@ -234,7 +233,8 @@ impl Reason {
                 format!("its scales have different numbers of classes: {}", counts.join(", ")).into()
             }
             Self::NoFeatures { layer } => {
-                format!("'{layer}' and its like are not made by convolutions of feature maps [N,C,h,w]").into()
+                format!("'{layer}' and its like are not made by convolutions of feature maps [N,C,h,w]")
+                    .into()
             }
             _ => message!["class maps explain detectors; use ", Setting::Task.to("detection")],
         }

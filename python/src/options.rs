@@ -39,7 +39,7 @@ fn branch(keywords: &mut Keywords<'_>, options: &mut Options) -> PyResult<()> {
     set(&mut options.target_layers, keywords.list("target_layer", false, as_it_is)?);
     options.anchors = keywords.list("num_anchors", false, inserting::anchors)?;
     set(&mut options.saliency_size, keywords.pair("saliency_size", "x", inserting::saliency_size)?);
-    set(&mut options.block, keywords.value("block", whole)?);
+    set(&mut options.block, keywords.value("block", inserting::count)?);
     set(&mut options.kernel, keywords.value("mask", FromStr::from_str)?);
     set(&mut options.class_token, keywords.flag("class_token")?);
     set(&mut options.scaling, keywords.flag("scaling")?);

@@ -6,6 +6,7 @@ use xai_insert::{Error, Setting};
 /// A setting as Python calls it.
 pub(crate) fn keyword(setting: Setting, value: Option<&str>) -> String {
     let name = match setting {
+        Setting::BlackBox => return "`explain()`".to_owned(),
         Setting::ListTargets => return "`list_targets()`".to_owned(),
         Setting::Remove => return "`remove_xai()`".to_owned(),
         Setting::Overwrite => return "`overwrite=True`".to_owned(),

@@ -154,10 +154,23 @@ def test_an_onnx_model_is_converted(tmp_path):
 def test_what_cannot_be_converted_is_named(tmp_path):
     with pytest.raises(xai_insert.OpenVinoError, match="builtins.dict"):
         xai_insert.insert_xai({})
-    with pytest.raises(xai_insert.UsageError, match="does not exist"):
+    with pytest.raises(xai_insert.FileError, match="does not exist"):
         xai_insert.insert_xai(tmp_path / "nowhere.onnx")
     with pytest.raises(xai_insert.UsageError, match="is an IR already"):
         xai_insert.insert(small("cnn_static"), example_input=0)
+
+
+def test_names_of_the_command_line_are_understood(tmp_path):
+    model = small("cnn_static")
+    report = xai_insert.insert_xai(model, method="activationmap", scaling=False, output_file=tmp_path / "out.xml")
+    theirs = xai_insert.insert(model, method="activationmap", scaling=False).report
+    assert report.to_dict() == theirs.to_dict() and report.method == "activationmap"
+    with pytest.raises(TypeError, match="'explain_method' and 'method' are the same option"):
+        xai_insert.insert_xai(model, explain_method="reciprocam", method="activationmap")
+    with pytest.raises(TypeError, match="no option 'no_scaling' .did you mean 'scaling'"):
+        xai_insert.insert(model, no_scaling=True)
+    with pytest.raises(xai_insert.UsageError, match="block: give a number of at least 1"):
+        xai_insert.insert(model, block=0)
 
 
 def test_targets_are_listed():

@@ -13,6 +13,7 @@ import pytest
 import xai_insert
 from conftest import ROOT, command, small
 from xai_insert import _native
+from xai_insert._explain import ExplainOptions
 
 
 @pytest.mark.parametrize("name", ["xai-explain", "xai-insert", "xai-verify"])
@@ -33,6 +34,21 @@ def test_exit_status_of_commands(tmp_path):
 def test_version_is_the_crate_s():
     crate = re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
     assert xai_insert.__version__ == importlib.metadata.version("xai-insert") == crate
+
+
+def test_types_list_the_names_that_are_read():
+    """`Literal` of an option against what the message about a wrong name lists."""
+    model, listed = small("cnn_static"), 0
+    for name, kind in ExplainOptions.__annotations__.items():
+        text = kind if isinstance(kind, str) else kind.__forward_arg__
+        if not text.startswith("Literal["):
+            continue
+        with pytest.raises(xai_insert.UsageError) as failed:
+            xai_insert.Explainer(model, **{name: "no such"})
+        found = re.search(r"give (.+?), not ", str(failed.value))[1]
+        assert set(re.split(", | or ", found)) == set(re.findall(r"'(.+?)'", text)), name
+        listed += 1
+    assert listed > 5
 
 
 def test_messages_name_what_there_is():

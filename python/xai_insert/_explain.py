@@ -103,13 +103,10 @@ _MODES = {"whitebox": "white-box", "blackbox": "black-box"}
 def as_our_names(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options by our names."""
     check_names(options, ExplainOptions)
-    renamed: dict[str, Any] = {}
-    for name, value in options.items():
-        ours = _OURS.get(name, name)
-        if ours in renamed:
-            raise TypeError(f"{name!r} and {ours!r} are the same option")
-        renamed[ours] = value
-    return renamed
+    for theirs, ours in _OURS.items():
+        if theirs in options and ours in options:
+            raise TypeError(f"{theirs!r} and {ours!r} are the same option")
+    return {_OURS.get(name, name): value for name, value in options.items()}
 
 
 def _native_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import OpenVinoError, UsageError
+from .errors import FileError, OpenVinoError, UsageError
 
 if TYPE_CHECKING:
     import openvino
@@ -74,7 +74,7 @@ def converted(ov: Any, model: Any, convert: dict[str, Any]) -> openvino.Model:
     """A model of another framework as an `openvino.Model`."""
     if isinstance(model, (str, os.PathLike)):
         if not Path(model).exists():
-            raise UsageError(f"{model} does not exist")
+            raise FileError(f"cannot read {model}: it does not exist")
         model = os.fspath(model)
     try:
         return ov.convert_model(model, **convert)

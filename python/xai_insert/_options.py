@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
 import operator
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,15 +47,22 @@ class ShapeOptions(TypedDict, total=False):
     memory_budget: int | str | None
 
 
-class InsertXaiOptions(ShapeOptions, total=False):
-    """Options of `insert_xai` beside those that `openvino_xai` has."""
+class CommonOptions(ShapeOptions, total=False):
+    """Options of everything that inserts."""
 
     targets: str | int | Iterable[int] | None
     feature_vector: bool
     feature_vector_name: str | None
 
 
-class BranchOptions(InsertXaiOptions, total=False):
+class InsertXaiOptions(CommonOptions, total=False):
+    """Options of `insert_xai` beside those that it calls as `openvino_xai` does."""
+
+    method: Method | str | None
+    scaling: bool
+
+
+class BranchOptions(CommonOptions, total=False):
     """Options of a branch: those of `xai-insert`, by the same names. `xai-insert --help` says what they do."""
 
     task: Task | str | None
@@ -82,7 +90,13 @@ def check_names(options: Mapping[str, object], known: Any) -> None:
     """Raise `TypeError` for options that are not known."""
     unknown = set(options) - set(known.__annotations__)
     if unknown:
-        raise TypeError(f"there is no option {', '.join(map(repr, sorted(unknown)))}")
+        named = ", ".join(_with_a_likely_name(name, known.__annotations__) for name in sorted(unknown))
+        raise TypeError(f"there is no option {named}")
+
+
+def _with_a_likely_name(name: str, known: Iterable[str]) -> str:
+    likely = difflib.get_close_matches(name.removeprefix("no_"), known, n=1)
+    return f"{name!r} (did you mean {likely[0]!r}?)" if likely else repr(name)
 
 
 def indices(name: str, given: object) -> list[int]:

@@ -35,6 +35,7 @@ pub(super) struct BranchArgs {
         value_name = "K",
         default_value_t = 1,
         conflicts_with = "target_layer",
+        value_parser = options::count,
         help_heading = "Branch"
     )]
     block: usize,

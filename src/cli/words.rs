@@ -7,6 +7,7 @@ pub(super) fn flag(setting: Setting, value: Option<&str>) -> String {
     let name = match setting {
         Setting::Scaling => return "--no-scaling".to_owned(),
         Setting::ClassToken => return "--no-class-token".to_owned(),
+        Setting::BlackBox => return "xai-explain".to_owned(),
         Setting::ListTargets => return "xai-insert --list-targets".to_owned(),
         Setting::Anchors => "num-anchors".to_owned(),
         Setting::Classes => "targets".to_owned(),
@@ -52,12 +53,13 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_has_a_flag() {
-        let flags = flags();
-        for setting in Setting::ALL {
+    fn every_setting_has_a_flag_or_is_a_program() {
+        let mut flags = flags();
+        flags.insert(explain::grammar().get_name().to_owned());
+        for &setting in Setting::ALL {
             for shown in [flag(setting, None), flag(setting, Some("1"))] {
-                let named = shown.split(' ').find(|word| word.starts_with("--"));
-                assert!(named.is_some_and(|name| flags.contains(name)), "{setting:?}: {shown}");
+                let named = shown.split(' ').find(|word| flags.contains(*word));
+                assert!(named.is_some(), "{setting:?}: {shown}");
             }
         }
     }

@@ -3,21 +3,23 @@
 //! A kernel is data: the weights around a position. Everything that depends on them is worked out here, so that
 //! a new kernel is a variant, a name and its weights.
 
+use strum::VariantArray;
+
 use super::why::Why;
 use crate::graph::{Fact, Op, OpKind, OutletId, Size};
 use crate::ir::{Dim, ElementType};
 use crate::patch::Patch;
 
 /// What a mask keeps around its position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, VariantArray, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Kernel {
-    /// The position alone, with weight 1 (arXiv 2209.14074).
-    Single,
     /// The 3x3 positions around it, with weights `[1 2 1; 2 4 2; 1 2 1] / 16`, cut at the border (arXiv 2310.02588).
     #[default]
     Gaussian,
+    /// The position alone, with weight 1 (arXiv 2209.14074).
+    Single,
     /// A cross, which the tool does not have: its tests see with it that all follows from the weights of a kernel.
     #[cfg(test)]
     Cross,
@@ -25,7 +27,7 @@ pub enum Kernel {
 
 impl Kernel {
     /// All kernels, in the order in which they are listed.
-    pub const ALL: [Self; 2] = [Self::Gaussian, Self::Single];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// The name by which it is chosen and recorded.
     pub fn name(self) -> &'static str {

@@ -95,6 +95,9 @@ impl<'a> Parser<'a> {
                     let span = start..self.offset();
                     net = Some(self.net(&Tag { start: tag, open: true, span })?);
                 }
+                Event::Empty(tag) if tag.name().as_ref() == "net" && net.is_none() => {
+                    return Err(self.fail(start, "<net> is empty: it has no layers".to_owned()));
+                }
                 Event::Start(tag) | Event::Empty(tag) => {
                     let name = name_of(&tag);
                     return Err(self

@@ -56,7 +56,7 @@ choice!(Method: ReciproCam "reciprocam", VitReciproCam "vitreciprocam", Activati
     ClassProbabilityMap "classprobabilitymap");
 
 impl Choice for Kernel {
-    const ALL: &'static [Self] = &Self::ALL;
+    const ALL: &'static [Self] = Self::ALL;
 
     fn name(self) -> &'static str {
         Self::name(self)
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(method("reciprocam").unwrap(), Some(Method::ReciproCam));
         let error = task("segmentation").unwrap_err().to_string();
         assert_eq!(error, "give auto, classification or detection");
-        assert_eq!("x".parse::<Kernel>().unwrap_err().to_string(), "give gaussian or single");
+        assert_eq!("x".parse::<SaliencyType>().unwrap_err().to_string(), "give u8 or f32");
     }
 
     #[test]

@@ -219,7 +219,7 @@ def test_names_of_openvino_xai():
     assert repr(theirs) == "<Explainer ReciproCAM, white-box>"
     black = xai_insert.Explainer(MOBILENET, explain_mode="blackbox", explain_method="rise", num_masks=8)
     assert repr(black) == "<Explainer RISE, black-box>"
-    with pytest.raises(TypeError, match="the same option"):
+    with pytest.raises(TypeError, match="'num_masks' and 'masks' are the same option"):
         xai_insert.Explainer(MOBILENET, masks=3, num_masks=4)
 
 

@@ -167,6 +167,8 @@ def test_names_of_the_command_line_are_understood(tmp_path):
     assert report.to_dict() == theirs.to_dict() and report.method == "activationmap"
     with pytest.raises(TypeError, match="'explain_method' and 'method' are the same option"):
         xai_insert.insert_xai(model, explain_method="reciprocam", method="activationmap")
+    with pytest.raises(TypeError, match="'embed_scaling' and 'scaling' are the same option"):
+        xai_insert.insert_xai(model, embed_scaling=False, scaling=True)
     with pytest.raises(TypeError, match="no option 'no_scaling' .did you mean 'scaling'"):
         xai_insert.insert(model, no_scaling=True)
     with pytest.raises(xai_insert.UsageError, match="block: give a number of at least 1"):

@@ -13,7 +13,6 @@ import pytest
 import xai_insert
 from conftest import ROOT, command, small
 from xai_insert import _native
-from xai_insert._explain import ExplainOptions
 
 
 @pytest.mark.parametrize("name", ["xai-explain", "xai-insert", "xai-verify"])
@@ -39,7 +38,7 @@ def test_version_is_the_crate_s():
 def test_types_list_the_names_that_are_read():
     """`Literal` of an option against what the message about a wrong name lists."""
     model, listed = small("cnn_static"), 0
-    for name, kind in ExplainOptions.__annotations__.items():
+    for name, kind in xai_insert.ExplainOptions.__annotations__.items():
         text = kind if isinstance(kind, str) else kind.__forward_arg__
         if not text.startswith("Literal["):
             continue

@@ -164,12 +164,14 @@ def insert_xai(
     file, where the model has such an output already.
 
     `task`, `explain_method`, `target_layer` and `embed_scaling` are what `openvino_xai` calls them; the others
-    are options of `xai-insert`, whose `method` and `scaling` are understood too. `model` is what `insert` takes. With `verify` the result is checked first, and
-    `VerificationError` raised where it is not what it should be.
+    are options of `xai-insert`, whose `method` and `scaling` are understood too. `model` is what `insert` takes.
+    With `verify` the result is checked first, and `VerificationError` raised where it is not what it should be.
     """
     check_names(options, InsertXaiOptions)
     if explain_method is not None and "method" in options:
         raise TypeError("'explain_method' and 'method' are the same option")
+    if embed_scaling is not True and "scaling" in options:
+        raise TypeError("'embed_scaling' and 'scaling' are the same option")
     method, scaling = options.pop("method", explain_method), options.pop("scaling", embed_scaling)
     insertion = insert(
         model,

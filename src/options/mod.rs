@@ -27,17 +27,17 @@ pub struct Options {
     pub task: Option<Task>,
     /// The target, by layer or tensor name; none finds it. Detectors take one for each scale.
     pub target_layers: Vec<String>,
-    /// Detectors: anchors of each named target layer; `None` finds them, or takes 1.
+    /// Detectors: anchors of each named target layer (`--num-anchors`); `None` finds them, or takes 1.
     pub anchors: Option<Vec<usize>>,
     /// Detectors: height and width of the maps; 23x23 by default.
     pub saliency_size: (usize, usize),
     /// ViTReciproCAM: the target is the input of this attention block, counted from the end; 1 is the last.
     pub block: usize,
-    /// ViTReciproCAM: what a mask keeps around its position.
+    /// ViTReciproCAM: what a mask keeps around its position (`--mask`).
     pub kernel: Kernel,
     /// ViTReciproCAM: whether class tokens are kept too.
     pub class_token: bool,
-    /// Classes that get a map.
+    /// Classes that get a map (`--targets`).
     pub classes: Classes,
     /// Whether each map is scaled to 0..255: `255 (s - min) / (max - min + 1e-12)`. Needed for u8.
     pub scaling: bool,
@@ -49,7 +49,7 @@ pub struct Options {
     pub feature_vector: bool,
     /// Tensor name of that output; `feature_vector` by default, as Model API knows it.
     pub feature_vector_name: String,
-    /// Which forms the lowering may use.
+    /// Which forms the lowering may use (`--lowering`).
     pub strategy: Strategy,
     /// Most bytes of copied activations that a dense branch may keep alive, for one batch; 2 GiB by default.
     pub memory_budget: u64,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
@@ -17,12 +16,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ._explain import Explainer, ExplainOptions, Explanation, as_label_list, as_our_names, as_target_list
+from ._explain import ExplainOptions, as_label_list, as_our_names, as_target_list
 from ._models import Files, as_files
 from ._native import __version__
 from ._options import Task, indices, plain
+from ._parts import Part, Worker, import_pyarrow, read_part, temporary_name, write_in_one_step
 from .errors import FileError, UsageError
 
 if TYPE_CHECKING:
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _MANIFEST = "dataset.json"
-
-# Photos that are done together, whatever machine this is: the same groups give the same results.
-_GROUP = 16
 
 
 @dataclass(frozen=True)
@@ -61,32 +58,6 @@ class DatasetReport:
     def table(self) -> pyarrow.Table:
         """All parts as one table, in the order of the photos."""
         return read_dataset(self.out)
-
-
-class Part(NamedTuple):
-    """Some photos, and the file that their maps go to."""
-
-    index: int
-    photos: list[str]
-    path: str
-
-
-class Worker:
-    """Explains parts with one compiled model."""
-
-    def __init__(self, model: str, root: str, options: dict[str, Any]) -> None:
-        self._explainer = Explainer(model, **options)
-        self._root = Path(root)
-
-    def explain(self, part: Part) -> None:
-        """Explains a part's photos and writes the file."""
-        rows: list[dict[str, Any]] = []
-        for start in range(0, len(part.photos), _GROUP):
-            photos = part.photos[start : start + _GROUP]
-            found = self._explainer.each([self._root / photo for photo in photos])
-            for photo, explanation in zip(photos, found, strict=True):
-                rows += _rows(photo, explanation)
-        _write(rows, Path(part.path))
 
 
 def explain_dataset(
@@ -124,7 +95,7 @@ def explain_dataset(
     `height` and `width` of `map`, which is row-major f32 over the model's input. A photo that could not be explained
     has a row with `error` and no map.
     """
-    _pyarrow()
+    import_pyarrow()
     (part_size,) = indices("part_size", part_size)
     if part_size < 1 or (workers is not None and workers < 1):
         raise UsageError("part_size and workers are 1 or more")
@@ -154,7 +125,7 @@ def explain_dataset(
             # What is wrong with model or options is said here, before anything is written or a cluster asked.
             worker = Worker(*arguments)
             text = json.dumps(manifest, indent=2) + "\n"
-            _replace(folder / _MANIFEST, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+            write_in_one_step(folder / _MANIFEST, lambda temporary: temporary.write_text(text, encoding="utf-8"))
             for index in _on_ray(wanted, arguments, workers) if ray else _here(wanted, worker):
                 done += len(parts[index].photos)
                 if progress is not None:
@@ -168,7 +139,7 @@ def read_dataset(out: StrPath) -> pyarrow.Table:
     paths = sorted(Path(out).glob("part-*.parquet"))
     if not paths:
         raise UsageError(f"{out} holds no parts of a dataset")
-    return _pyarrow().concat_tables([_read(path) for path in paths])
+    return import_pyarrow().concat_tables([read_part(path) for path in paths])
 
 
 def _here(parts: list[Part], worker: Worker) -> Iterator[int]:
@@ -217,11 +188,6 @@ def _prepared(folder: Path) -> Path:
     return folder
 
 
-def _temporary(name: str) -> str:
-    """A name that says whose it is: after a kill, nobody's."""
-    return f".{name}.{socket.gethostname()}.{os.getpid()}.tmp"
-
-
 def _clean(folder: Path) -> None:
     """Removes what killed workers left: files of processes that are gone, and of other machines after a day."""
     for path in folder.glob(".*.tmp"):
@@ -251,7 +217,7 @@ def _model(model: Any, shared: Path | None, weights: Any, **convert: Any) -> Ite
         if files.kept or shared is None:
             yield files
             return
-        folder = shared / _temporary("model")
+        folder = shared / temporary_name("model")
         try:
             folder.mkdir(exist_ok=True)
             for path in (files.xml, files.xml.with_suffix(".bin")):
@@ -329,87 +295,12 @@ def _recorded(value: Any) -> Any:
     return [_recorded(one) for one in value]
 
 
-def _schema() -> pyarrow.Schema:
-    arrow = _pyarrow()
-    return arrow.schema(
-        [
-            ("photo", arrow.string()),
-            ("class", arrow.int64()),
-            ("label", arrow.string()),
-            ("score", arrow.float32()),
-            ("corners", arrow.list_(arrow.float32())),
-            ("height", arrow.int32()),
-            ("width", arrow.int32()),
-            ("map", arrow.list_(arrow.float32())),
-            ("error", arrow.string()),
-        ]
-    )
-
-
-def _rows(photo: str, explanation: Explanation | Exception) -> Iterator[dict[str, Any]]:
-    if isinstance(explanation, Exception):
-        yield {"photo": _text(photo), "error": _text(str(explanation))}
-        return
-    for target in explanation.targets:
-        map = target.map
-        yield {
-            "photo": _text(photo),
-            "class": target.class_id,
-            "label": target.label,
-            "score": target.score,
-            "corners": target.corners,
-            "height": map.shape[0],
-            "width": map.shape[1],
-            "map": map.ravel(),
-        }
-
-
-def _text(text: str) -> str:
-    """Names that are not UTF-8, as far as they can be written."""
-    return os.fsencode(text).decode("utf-8", "replace")
-
-
-def _write(rows: list[dict[str, Any]], path: Path) -> None:
-    arrow = _pyarrow()
-    table = arrow.Table.from_pylist(rows, schema=_schema())
-    _replace(path, lambda temporary: arrow.parquet.write_table(table, temporary))
-
-
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """Writes a file in one step: it is there as a whole or not at all."""
-    temporary = path.with_name(_temporary(path.name))
-    try:
-        write(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _read(path: Path, columns: list[str] | None = None) -> pyarrow.Table:
-    arrow = _pyarrow()
-    try:
-        return arrow.parquet.read_table(path, columns=columns)
-    except (OSError, arrow.ArrowException) as error:
-        raise FileError(f"cannot read {path} ({error}); remove it, and the same call makes it anew") from error
-
-
 def _report(folder: Path, parts: list[Part], written: int, photos: int) -> DatasetReport:
     maps, errors = 0, {}
     for part in parts:
-        table = _read(Path(part.path), ["photo", "error"])
+        table = read_part(Path(part.path), ["photo", "error"])
         for photo, error in zip(*(table.column(name).to_pylist() for name in ("photo", "error")), strict=True):
             maps += error is None
             if error is not None:
                 errors[photo] = error
     return DatasetReport(folder, photos, written, len(parts) - written, maps, errors)
-
-
-def _pyarrow() -> Any:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise UsageError("datasets are written by pyarrow; install it: pip install 'xai-insert[dataset]'")
-    import pyarrow
-    import pyarrow.parquet
-
-    return pyarrow

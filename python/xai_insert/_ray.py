@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ._dataset import Part, Worker
+from ._parts import Part, Worker
 from .errors import UsageError, XaiInsertError
 
 if TYPE_CHECKING:

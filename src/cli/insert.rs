@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
 use serde_json::json;
 
 use super::branch::BranchArgs;
-use super::process::{self, Open, choice_or_auto, interrupt, parsed, said};
+use super::process::{Open, choice_or_auto, complain, interrupt, program, said};
 use super::words::flag;
 use crate::report::HeadReport;
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 /// saliency map within the same inference, and writes a new IR: the original outputs as they were, then saliency_map.
 #[derive(Debug, Parser)]
 #[command(name = "xai-insert", version, after_help = AFTER_HELP, max_term_width = 100)]
-struct Args {
+pub(super) struct Args {
     /// Models to read (XML; the BIN is looked for beside it)
     #[arg(required = true, value_name = "MODEL.xml")]
     models: Vec<PathBuf>,
@@ -159,22 +159,9 @@ impl Args {
     }
 }
 
-/// The arguments.
-#[cfg(test)]
-pub(super) fn grammar() -> clap::Command {
-    <Args as clap::CommandFactory>::command()
-}
-
 /// Runs `xai-insert` on its name and arguments; returns the exit status.
 pub fn command(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    match parsed::<Args>(arguments) {
-        Ok(args) => run(&args).unwrap_or_else(|error| complain(&error)),
-        Err(status) => status,
-    }
-}
-
-fn complain(error: &anyhow::Error) -> u8 {
-    process::complain("xai-insert", error)
+    program(arguments, run)
 }
 
 fn run(args: &Args) -> anyhow::Result<u8> {
@@ -190,7 +177,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
             // Most messages name the file themselves.
             let named = said(&error).contains(&*path.to_string_lossy());
             let error = if named { error } else { error.context(path.display().to_string()) };
-            let code = complain(&error);
+            let code = complain::<Args>(&error);
             status = status.max(code);
             failure(path, code, &error)
         })?;

@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::options::{Choice, or_auto};
 use anyhow::Context as _;
-use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{CommandFactory, Parser};
 
 /// What the shell reports of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -39,17 +39,23 @@ pub(super) fn choice_or_auto<T: Choice>() -> impl TypedValueParser<Value = Open<
     PossibleValuesParser::new(std::iter::once("auto").chain(names)).try_map(|name| or_auto(&name))
 }
 
-/// Reads arguments; where they are none to work with, prints why and returns the exit status.
-pub(super) fn parsed<A: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<A, u8> {
-    A::try_parse_from(arguments).map_err(|error| {
-        // There is nowhere left to complain where standard error is closed.
-        let _ = error.print();
-        u8::try_from(error.exit_code()).unwrap_or(2)
-    })
+/// Runs a program on its name and arguments; returns the exit status.
+pub(super) fn program<A: Parser>(
+    arguments: impl IntoIterator<Item = OsString>,
+    run: impl FnOnce(&A) -> anyhow::Result<u8>,
+) -> u8 {
+    match A::try_parse_from(arguments) {
+        Ok(args) => run(&args).unwrap_or_else(|error| complain::<A>(&error)),
+        Err(error) => {
+            // There is nowhere left to complain where standard error is closed.
+            let _ = error.print();
+            u8::try_from(error.exit_code()).unwrap_or(2)
+        }
+    }
 }
 
-/// Prints an error; returns the exit status that it calls for.
-pub(super) fn complain(program: &str, error: &anyhow::Error) -> u8 {
+/// Prints an error of a program; returns the exit status that it calls for.
+pub(super) fn complain<A: CommandFactory>(error: &anyhow::Error) -> u8 {
     if let Some(cause) = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>())
         && cause.kind() == io::ErrorKind::BrokenPipe
         && error.downcast_ref::<Error>().is_none()
@@ -57,7 +63,7 @@ pub(super) fn complain(program: &str, error: &anyhow::Error) -> u8 {
         // The reader of our output has seen enough.
         return 0;
     }
-    let _ = writeln!(io::stderr(), "{program}: {}", said(error));
+    let _ = writeln!(io::stderr(), "{}: {}", A::command().get_name(), said(error));
     match error.downcast_ref::<Error>() {
         Some(Error::Interrupted) => INTERRUPTED,
         Some(error) if error.is_refusal() => 1,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Parser;
 
-use super::process::{self, interrupt, parsed};
+use super::process::{interrupt, program};
 use super::words::flag;
 use crate::error::Result;
 use crate::runtime::RuntimeOptions;
@@ -23,7 +23,7 @@ use crate::verify::{Outcome, Report, ShapeOverride, VerifyOptions, verify};
 /// checked, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "xai-verify", version, max_term_width = 100)]
-struct Args {
+pub(super) struct Args {
     /// The original (.xml)
     original: PathBuf,
 
@@ -70,18 +70,9 @@ struct Args {
     json: bool,
 }
 
-/// The arguments.
-#[cfg(test)]
-pub(super) fn grammar() -> clap::Command {
-    <Args as clap::CommandFactory>::command()
-}
-
 /// Runs `xai-verify` on its name and arguments; returns the exit status.
 pub fn command(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    match parsed::<Args>(arguments) {
-        Ok(args) => run(&args).unwrap_or_else(|error| process::complain("xai-verify", &error)),
-        Err(status) => status,
-    }
+    program(arguments, run)
 }
 
 impl Args {

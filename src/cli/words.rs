@@ -31,12 +31,14 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::{Path, PathBuf};
 
+    use clap::CommandFactory as _;
+
     use super::*;
     use crate::cli::{explain, insert, verify};
 
     /// Names of the flags of all programs.
     fn flags() -> BTreeSet<String> {
-        let programs = [insert::grammar(), explain::grammar(), verify::grammar()];
+        let programs = [insert::Args::command(), explain::Args::command(), verify::Args::command()];
         let arguments = programs.iter().flat_map(clap::Command::get_arguments);
         arguments.filter_map(|argument| Some(format!("--{}", argument.get_long()?))).collect()
     }
@@ -55,7 +57,7 @@ mod tests {
     #[test]
     fn every_setting_has_a_flag_or_is_a_program() {
         let mut flags = flags();
-        flags.insert(explain::grammar().get_name().to_owned());
+        flags.insert(explain::Args::command().get_name().to_owned());
         for &setting in Setting::ALL {
             for shown in [flag(setting, None), flag(setting, Some("1"))] {
                 let named = shown.split(' ').find(|word| flags.contains(*word));

@@ -1,13 +1,14 @@
 //! Which task is a model made for?
 
 use serde::Serialize;
+use strum::VariantArray;
 
 use super::{Looked, ROOMS, SubjectKind};
 use crate::error::{Error, Result};
 use crate::message::{Message, Setting, message};
 
 /// What a model does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Task {
@@ -48,12 +49,10 @@ pub(crate) enum Strength {
     Output,
     /// Several outputs that fit together, or one that could be taken for them.
     Outputs,
-    /// Nothing speaks for another task.
-    Fallback,
 }
 
 impl Strength {
-    const ALL: [Self; 4] = [Self::Operation, Self::Output, Self::Outputs, Self::Fallback];
+    const ALL: [Self; 3] = [Self::Operation, Self::Output, Self::Outputs];
 }
 
 /// Why a model is taken for one of a task.
@@ -146,7 +145,8 @@ impl Decision {
         })
     }
 
-    /// Decides from what the model holds: the strongest evidence counts.
+    /// Decides from what the model holds: the strongest evidence counts. Where nothing speaks for any task, it is looked
+    /// at as a classifier, which then says of each output why it lists no scores.
     fn of_model(looked: &Looked<'_>) -> Self {
         for strength in Strength::ALL {
             for room in ROOMS {
@@ -156,5 +156,18 @@ impl Decision {
             }
         }
         Self { task: Task::Classification, evidence: Evidence::NoBoxes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_is_asked_for_evidence() {
+        for task in Task::VARIANTS {
+            assert_eq!(ROOMS.iter().filter(|room| room.task() == *task).count(), 1, "{task:?}");
+            assert_eq!(task.room().task(), *task);
+        }
     }
 }

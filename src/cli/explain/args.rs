@@ -24,7 +24,7 @@ use crate::runtime::RuntimeOptions;
 /// scores watched. OpenVINO has to be installed.
 #[derive(Debug, Parser)]
 #[command(name = "xai-explain", version, after_help = AFTER_HELP, max_term_width = 100)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// The model: OpenVINO IR (.xml), or another file that OpenVINO reads, such as .onnx
     pub(super) model: PathBuf,
 

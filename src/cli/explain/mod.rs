@@ -8,31 +8,18 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use self::args::Args;
+pub(super) use self::args::Args;
 use self::results::Results;
 use self::terminal::Terminal;
-use super::process::{self, parsed};
+use super::process::{complain, program};
 use super::words::flag;
 use crate::error::Error;
 use crate::explain::metrics::BoxList;
 use crate::explain::{Explainer, Explanation, Folder, Photo, Settings, Watch as _, photos, read_map};
 
-/// The arguments.
-#[cfg(test)]
-pub(super) fn grammar() -> clap::Command {
-    <Args as clap::CommandFactory>::command()
-}
-
 /// Runs `xai-explain` on its name and arguments; returns the exit status.
 pub fn command(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    match parsed::<Args>(arguments) {
-        Ok(args) => run(&args).unwrap_or_else(|error| complain(&error)),
-        Err(status) => status,
-    }
-}
-
-fn complain(error: &anyhow::Error) -> u8 {
-    process::complain("xai-explain", error)
+    program(arguments, run)
 }
 
 fn run(args: &Args) -> anyhow::Result<u8> {
@@ -45,7 +32,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
     for (path, found) in photos(&args.photos) {
         match found {
             Ok(()) => paths.push(path),
-            Err(error) => status = status.max(complain(&error.into())),
+            Err(error) => status = status.max(complain::<Args>(&error.into())),
         }
     }
     if paths.is_empty() {
@@ -66,7 +53,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
         for (path, photo) in paths.iter().zip(Photo::read_all(paths)) {
             match photo {
                 Ok(photo) => group.push(photo),
-                Err(error) => status = status.max(terminal.aside(|| complain(&named(path, error)))),
+                Err(error) => status = status.max(terminal.aside(|| complain::<Args>(&named(path, error)))),
             }
         }
         let explained = match &map {
@@ -77,7 +64,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
                 Ok(explained) => explained,
                 Err(error) => {
                     // What concerns all photos ends the run, but not what is finished.
-                    status = status.max(terminal.aside(|| complain(&error.into())));
+                    status = status.max(terminal.aside(|| complain::<Args>(&error.into())));
                     break 'photos;
                 }
             },
@@ -87,7 +74,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
                 .map_err(|error| named(&photo.path, error))
                 .and_then(|explanation| one(&mut results, &mut explainer, photo, &explanation, &terminal));
             if let Err(error) = done {
-                status = status.max(terminal.aside(|| complain(&error)));
+                status = status.max(terminal.aside(|| complain::<Args>(&error)));
                 if error.downcast_ref::<Error>().is_some_and(interrupted) {
                     break 'photos;
                 }
@@ -96,7 +83,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
     }
     terminal.end();
     if let Err(error) = results.finish(&shown(&explainer)) {
-        status = status.max(complain(&error));
+        status = status.max(complain::<Args>(&error));
     }
     Ok(status)
 }

@@ -32,7 +32,6 @@ impl Room for Classifier {
                 let logits = found.into_iter().find(|logits| Some(&*logits.output) != beside)?;
                 Some(Evidence::ClassScores { output: logits.output, classes: logits.classes.fixed() })
             }
-            Strength::Fallback => Some(Evidence::NoBoxes),
             Strength::Operation | Strength::Outputs => None,
         }
     }

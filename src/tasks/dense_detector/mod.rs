@@ -43,7 +43,7 @@ impl Room for DenseDetector {
         match strength {
             Strength::Operation => handles_boxes(looked),
             Strength::Outputs => holds_boxes(looked),
-            Strength::Output | Strength::Fallback => None,
+            Strength::Output => None,
         }
     }
 

@@ -42,7 +42,8 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
         for plan in &plans.fitting {
             match build(model, &labels, subject, plan, options)? {
                 Ok(built) => {
-                    let notes = [of_format(model), found.notes, passed_over(&plans.looked, plan)].concat();
+                    let of_plan = [passed_over(&plans.looked, plan), passing_beside(model, plan)].concat();
+                    let notes = [of_format(model), found.notes, of_plan].concat();
                     let report = Report::new(model, options, &decision, subject, plan, &built, notes);
                     let record = built.record(model, options, subject, plan);
                     let insertion = Insertion::new(model, subject, built.patch, report, record);
@@ -102,14 +103,45 @@ fn passed_over(looked: &[Candidate], plan: &Plan) -> Vec<Message> {
         candidate.cut && many > 1
     });
     let note = |passed: &Candidate| {
-        format!(
-            "'{}' {} is closer to the logits and was passed over, because the meaning of its axes is not known",
+        let start = format!(
+            "'{}' {} is closer to the logits and was passed over, because ",
             passed.layer, passed.fact
-        )
-        .into()
+        );
+        match &passed.layout {
+            Err(reason @ Reason::PlacesContradict) => message![start].with(reason.message()),
+            _ => message![start, "the meaning of its axes is not known"],
+        }
     };
     maps.next().map(note).into_iter().collect()
 }
+
+/// A note where branches pass beside the target, whose part in the scores the map does not show.
+fn passing_beside(model: &Model, plan: &Plan) -> Vec<Message> {
+    let Some(masked) = plan.masked.as_ref().filter(|masked| !masked.beside.is_empty()) else {
+        return Vec::new();
+    };
+    let input = |candidate: &Candidate| candidate.layout.as_ref().ok()?.placement?.input;
+    let named = |candidate: &Candidate| match input(candidate) {
+        Some(of) if model.graph().parameters().nth(1).is_some() => {
+            format!("'{}' (of input '{}')", candidate.layer, model.node(of).name)
+        }
+        _ => format!("'{}'", candidate.layer),
+    };
+    let others: Vec<String> = masked.beside.iter().take(MOST_BRANCHES).map(named).collect();
+    let more = masked.beside.len() - others.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let taken = named(&masked.candidate);
+    let others = others.join(", ");
+    let text = format!(
+        "the map covers one branch, {taken}; others pass beside it and end at {others}{more}: choose with "
+    );
+    let note = message![text, Setting::TargetLayers];
+    let inputs = masked.beside.iter().any(|other| input(other) != input(&masked.candidate));
+    vec![if inputs { note.with(message![" or ", Setting::Input]) } else { note }]
+}
+
+/// Branches that a note names at most.
+const MOST_BRANCHES: usize = 3;
 
 /// What could be explained, of a classifier for the first output that fits.
 ///
@@ -140,7 +172,9 @@ pub fn list_targets(model: &Model, options: &Options) -> Result<Listed> {
             });
             let reports = candidates.iter().enumerate();
             Ok(Listed::Targets(
-                reports.map(|(i, candidate)| CandidateReport::new(candidate, taken == Some(i))).collect(),
+                reports
+                    .map(|(i, candidate)| CandidateReport::new(model.graph(), candidate, taken == Some(i)))
+                    .collect(),
             ))
         }
         None => {

@@ -27,6 +27,8 @@ pub struct Insertion<'m> {
     #[cfg_attr(not(feature = "explain"), expect(dead_code, reason = "only explanations ask"))]
     subject: Subject,
     report: Report,
+    #[cfg_attr(not(feature = "explain"), expect(dead_code, reason = "only explanations ask"))]
+    record: Record,
     xml: Vec<u8>,
     tail: Vec<u8>,
 }
@@ -42,11 +44,11 @@ impl<'m> Insertion<'m> {
     ) -> Self {
         let bin_bytes = model.weights().len();
         let (mut splice, tail) = patch.emit(model.graph(), bin_bytes);
-        splice.record = record;
+        splice.record = record.clone();
         let xml = splice.apply(model.document(), bin_bytes);
         report.added.xml_bytes = xml.len() - model.document().bytes().len();
         report.added.bin_bytes = tail.len();
-        Self { model, patch, subject: subject.clone(), report, xml, tail }
+        Self { model, patch, subject: subject.clone(), report, record, xml, tail }
     }
 
     /// What was done.
@@ -58,6 +60,12 @@ impl<'m> Insertion<'m> {
     #[cfg(feature = "explain")]
     pub(crate) fn subject(&self) -> &Subject {
         &self.subject
+    }
+
+    /// An entry of what is recorded in the model.
+    #[cfg(feature = "explain")]
+    pub(crate) fn recorded(&self, key: &str) -> Option<&str> {
+        self.record.entries().iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     /// The added graph, for people.

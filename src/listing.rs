@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use crate::analysis::Candidate;
+use crate::graph::Graph;
 use crate::message::{Message, Words};
-use crate::report::{HeadReport, TensorReport};
+use crate::report::{HeadReport, PlaceReport, TensorReport};
 
 /// What could be explained; in JSON the list of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,6 +47,9 @@ pub struct CandidateReport {
     pub taken: bool,
     /// Meaning of each axis, `N,C,H,W`; absent where it is no feature map.
     pub layout: Option<String>,
+    /// Where its positions lie in the input; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<PlaceReport>,
     /// Tokens that stand before those of the grid.
     pub class_tokens: usize,
     /// Why it cannot be a target; absent where it can.
@@ -53,7 +57,7 @@ pub struct CandidateReport {
 }
 
 impl CandidateReport {
-    pub(crate) fn new(candidate: &Candidate, taken: bool) -> Self {
+    pub(crate) fn new(graph: &Graph, candidate: &Candidate, taken: bool) -> Self {
         let layout = candidate.layout.as_ref();
         Self {
             layer: candidate.layer.clone(),
@@ -62,6 +66,7 @@ impl CandidateReport {
             cut: candidate.cut,
             taken,
             layout: layout.ok().map(ToString::to_string),
+            place: layout.ok().and_then(|layout| Some(PlaceReport::new(graph, layout.placement.as_ref()?))),
             class_tokens: layout.map_or(0, |layout| layout.prefix()),
             reason: layout.err().map(|reason| reason.message()),
         }

@@ -29,6 +29,8 @@ pub enum Setting {
     FeatureVectorName,
     /// An image to run on.
     Image,
+    /// The input that is looked at.
+    Input,
     /// Size of the input where the model leaves it open.
     InputSize,
     /// What a mask keeps around its position.
@@ -98,6 +100,7 @@ impl Setting {
             Self::ClassToken => "class_token",
             Self::FeatureVectorName => "feature_vector_name",
             Self::Image => "image",
+            Self::Input => "input",
             Self::InputSize => "size",
             Self::Kernel => "kernel",
             Self::Labels => "labels",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::graph::{Graph, Node, NodeId, OutletId, constants};
 use crate::ir::{Document, Weights};
-use crate::ops::{Action, Constants, Passage, Semantics};
+use crate::ops::{Action, Constants, Move, Passage, Semantics, moved};
 
 /// An OpenVINO IR, read and checked.
 #[derive(Debug)]
@@ -106,6 +106,11 @@ impl Model {
     /// Whether a node's action is not known only because the shapes that the file declares contradict its operation.
     pub(crate) fn contradicted(&self, id: NodeId) -> bool {
         self.semantics[id.index()].contradicted
+    }
+
+    /// How a window, padding, resampling or reversal moves elements along an axis; `None` where nothing tells.
+    pub(crate) fn moved(&self, node: &Node, axis: usize) -> Option<Move> {
+        moved(Constants::new(&self.graph, &self.weights), node, axis)
     }
 
     /// The integers that an outlet holds, where they can be told before inference: constants, known

@@ -1,6 +1,8 @@
 //! Which method explains a subject, and what it masks.
 
-use crate::analysis::{Block, Candidate, Labels, Layout, Target, blocks, candidate, candidates, normed};
+use crate::analysis::{
+    Block, Candidate, Labels, Layout, Target, Way, beside, blocks, candidate, candidates, normed, sources,
+};
 use crate::error::{Error, Result};
 use crate::forward::Mask;
 use crate::graph::{Flow, OutletId, Size};
@@ -10,7 +12,7 @@ use crate::methods::Method;
 use crate::model::Model;
 use crate::options::Options;
 use crate::refusal::Reason;
-use crate::tasks::{Logits, Subject};
+use crate::tasks::{Logits, ScoreMaps, Subject};
 
 /// A method with what it masks.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub(crate) struct Masked {
     pub(crate) mask: Mask,
     /// Attention blocks behind the target, where it was found by counting them.
     pub(crate) block: Option<usize>,
+    /// Where branches end that pass beside the target.
+    pub(crate) beside: Vec<Candidate>,
 }
 
 impl Plan {
@@ -51,6 +55,12 @@ impl Masked {
         record.add(key::slot_of(key::TARGET), outlet.slot);
         record.add(key::LAYOUT, layout);
         record.add(key::GRID, format!("{}x{}", extent(&layout.grid.0), extent(&layout.grid.1)));
+        if let Some(placement) = &layout.placement {
+            if let Some(input) = placement.input {
+                record.add(key::INPUT, &model.node(input).name);
+            }
+            placement.record(key::ROWS, key::COLUMNS, record);
+        }
     }
 
     /// Records what is masked and how, where the method leaves a choice.
@@ -107,7 +117,8 @@ impl Plans {
 pub(crate) fn plans(model: &Model, labels: &Labels, subject: &Subject, options: &Options) -> Result<Plans> {
     match subject {
         Subject::Scores(logits) => of_scores(model, labels, logits, options),
-        Subject::Maps(_) => {
+        Subject::Maps(maps) => {
+            of_input(model, maps, options)?;
             let (height, width) = options.saliency_size;
             if height == 0 || width == 0 {
                 return Err(Error::usage(format!("a saliency map of {height}x{width} has no positions")));
@@ -115,6 +126,22 @@ pub(crate) fn plans(model: &Model, labels: &Labels, subject: &Subject, options: 
             let plan = Plan { method: Method::ClassProbabilityMap, masked: None };
             Ok(Plans { fitting: vec![plan], ..Plans::default() })
         }
+    }
+}
+
+/// Whether class maps come from the input that is asked for.
+///
+/// # Errors
+/// [`Error::Usage`] where they do not, or there is none of that name.
+fn of_input(model: &Model, maps: &ScoreMaps, options: &Options) -> Result<()> {
+    let Some(wanted) = options.input.as_deref() else { return Ok(()) };
+    let named = sources(model.graph(), Some(wanted))?;
+    match maps.placement().and_then(|placement| placement.input) {
+        Some(input) if named != [input] => Err(Error::usage(message![
+            Setting::Input.to(wanted),
+            format!(": the class maps are of the input '{}'", model.node(input).name)
+        ])),
+        _ => Ok(()),
     }
 }
 
@@ -126,8 +153,10 @@ pub(crate) fn plans(model: &Model, labels: &Labels, subject: &Subject, options: 
 /// # Errors
 /// [`Error::Usage`] where the options name what is not there.
 fn of_scores(model: &Model, labels: &Labels, logits: &Logits, options: &Options) -> Result<Plans> {
-    let looked = candidates(model, labels, logits.outlet, options.target_layers.first().map(String::as_str))?;
-    let search = Targets { model, labels, scores: logits.outlet, options };
+    let from = sources(model.graph(), options.input.as_deref())?;
+    let way = Way { from: &from, to: logits.outlet };
+    let looked = candidates(model, labels, way, options.target_layers.first().map(String::as_str))?;
+    let search = Targets { model, labels, way, options };
     let mut plans = Plans::default();
     match options.method {
         Some(Method::VitReciproCam) => plans.add(search.vit(&looked, None)?),
@@ -161,7 +190,7 @@ fn of_scores(model: &Model, labels: &Labels, logits: &Logits, options: &Options)
 struct Targets<'a> {
     model: &'a Model,
     labels: &'a Labels,
-    scores: OutletId,
+    way: Way<'a>,
     options: &'a Options,
 }
 
@@ -178,7 +207,11 @@ impl Targets<'_> {
             if let Ok(layout) = &candidate.layout {
                 let target = Target { outlet: candidate.outlet, layout: layout.clone(), normed: Vec::new() };
                 let (candidate, mask) = (candidate.clone(), Mask::ONE_HOT);
-                return Ok(Plan { method, masked: Some(Masked { candidate, target, mask, block: None }) });
+                let beside = self.beside(&candidate);
+                return Ok(Plan {
+                    method,
+                    masked: Some(Masked { candidate, target, mask, block: None, beside }),
+                });
             }
         }
         let named = looked.first().filter(|_| !self.options.target_layers.is_empty()).cloned();
@@ -193,7 +226,7 @@ impl Targets<'_> {
     /// The attention blocks, where the last of them stands behind the one-hot target and hands on what
     /// tokens before the grid's have gathered.
     fn before_class_token(&self, plain: Option<&Plan>) -> Option<Vec<Block>> {
-        let found = blocks(self.model, self.labels, self.scores);
+        let found = blocks(self.model, self.labels, self.way);
         let last = found.first()?;
         let prefix = |outlet: OutletId| {
             let axes = self.labels.get(outlet);
@@ -216,7 +249,7 @@ impl Targets<'_> {
         let (candidate, block) = match looked {
             [named] if !self.options.target_layers.is_empty() => (named.clone(), None),
             _ => {
-                let found = found.unwrap_or_else(|| blocks(self.model, self.labels, self.scores));
+                let found = found.unwrap_or_else(|| blocks(self.model, self.labels, self.way));
                 if found.is_empty() {
                     return Ok(refused(method, None, Reason::NoAttention));
                 }
@@ -234,7 +267,7 @@ impl Targets<'_> {
             Err(reason) => return Ok(refused(method, Some(candidate.clone()), reason.clone())),
         };
         let mut also = Vec::new();
-        for outlet in normed(self.model, self.labels, self.scores, candidate.outlet) {
+        for outlet in normed(self.model, self.labels, self.way, candidate.outlet) {
             match crate::analysis::layout(self.labels.get(outlet), graph.fact(outlet)) {
                 Ok(own) if same_grid(&own, &layout) => also.push((outlet, own)),
                 Ok(_) => {}
@@ -243,7 +276,13 @@ impl Targets<'_> {
         }
         let mask = Mask { kernel: self.options.kernel, class_token: self.options.class_token };
         let target = Target { outlet: candidate.outlet, layout, normed: also };
-        Ok(Ok(Plan { method, masked: Some(Masked { candidate, target, mask, block }) }))
+        let beside = self.beside(&candidate);
+        Ok(Ok(Plan { method, masked: Some(Masked { candidate, target, mask, block, beside }) }))
+    }
+
+    /// Where the branches end that pass beside a target.
+    fn beside(&self, target: &Candidate) -> Vec<Candidate> {
+        beside(self.model, self.labels, self.way, target.outlet)
     }
 }
 

@@ -63,6 +63,8 @@ pub enum Reason {
     },
     /// Height and width of tokens can be told neither now nor at inference.
     UnknownGrid,
+    /// What was joined in a value runs along the image in different directions.
+    PlacesContradict,
     /// The value does not hold real numbers.
     NotFloat {
         /// Its type and shape.
@@ -168,6 +170,11 @@ impl Reason {
                 format!("{fact} is no feature map (what its axes mean is not known)").into()
             }
             Self::UnknownGrid => "the height and width of its token grid are not known".into(),
+            Self::PlacesContradict => {
+                "it joins what runs along the image in different directions (mirrored or transposed), so that none of \
+                 its positions has a place there"
+                    .into()
+            }
             Self::NotFloat { fact } => format!("{fact} holds no real numbers").into(),
             Self::NoScores => "it explains lists of class scores [N, classes], and here are maps".into(),
             Self::NotOnPath => "it is the logits themselves, or does not reach them".into(),

@@ -4,10 +4,12 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::analysis::Placement;
 use crate::build::Built;
 pub use crate::forward::{FormKind, Step};
 use crate::forward::{Kernel, Strategy};
 use crate::graph::{Fact, Graph, OutletId};
+pub use crate::ir::Course;
 use crate::ir::{Dim, ShapeDisplay};
 use crate::message::{Message, Setting, Words, message};
 use crate::methods::{Method, SaliencyType};
@@ -86,6 +88,9 @@ pub struct MapsReport {
     pub explains: String,
     /// The class scores, scale by scale.
     pub heads: Vec<HeadReport>,
+    /// Where the positions of the first scale lie in the input; absent where that is not known of all scales.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<PlaceReport>,
     /// Nothing is masked: always `null`.
     masks: Option<usize>,
 }
@@ -121,7 +126,8 @@ impl SubjectReport {
         match subject {
             Subject::Maps(maps) => {
                 let heads = maps.scales.iter().map(|scale| HeadReport::new(graph, scale)).collect();
-                Self::Maps(MapsReport { explains, heads, masks: None })
+                let place = maps.placement().map(|placement| PlaceReport::new(graph, &placement));
+                Self::Maps(MapsReport { explains, heads, place, masks: None })
             }
             Subject::Scores(logits) => Self::Scores(ScoresReport {
                 mask: plan.masked.as_ref().filter(|_| plan.method.has_kernel()).map(MaskReport::new),
@@ -320,8 +326,14 @@ pub struct TargetReport {
     pub layout: String,
     /// Height and width; `null` where known only at inference.
     pub grid: [Option<usize>; 2],
+    /// Where its positions lie in the input; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<PlaceReport>,
     /// Whether every path from the inputs to the logits passes it.
     pub cut: bool,
+    /// Layers where branches end that pass beside it, which the map does not cover.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<String>,
     /// Layers of norms of it that are masked alike instead of being computed from the masked target.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub normed: Vec<String>,
@@ -336,9 +348,65 @@ impl TargetReport {
             tensor: TensorReport::new(&candidate.fact),
             layout: layout.to_string(),
             grid: [layout.grid.0.dim().fixed(), layout.grid.1.dim().fixed()],
+            place: layout.placement.as_ref().map(|placement| PlaceReport::new(graph, placement)),
             cut: candidate.cut,
+            beside: masked.beside.iter().map(|other| other.layer.clone()).collect(),
             normed: masked.target.normed.iter().map(|(outlet, _)| graph.label(*outlet)).collect(),
         }
+    }
+}
+
+/// Where the positions of a map lie in an input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PlaceReport {
+    /// The input, by its layer's name; `null` where several have a part in it, each alike.
+    pub input: Option<String>,
+    /// Along what the rows of positions follow each other.
+    pub rows: Course,
+    /// Along what the columns do.
+    pub columns: Course,
+    /// Whether the map is transposed, so that it lies as the input does.
+    pub transposed: bool,
+    /// Whether its rows and its columns are reversed to that end.
+    pub reversed: [bool; 2],
+}
+
+impl PlaceReport {
+    /// Describes where a map lies.
+    pub(crate) fn new(graph: &Graph, placement: &Placement) -> Self {
+        let turn = placement.turn();
+        Self {
+            input: placement.input.map(|input| graph.node(input).name.clone()),
+            rows: placement.rows,
+            columns: placement.columns,
+            transposed: turn.transposed,
+            reversed: [turn.rows, turn.columns],
+        }
+    }
+}
+
+impl fmt::Display for PlaceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = |course: &Course| {
+            let sign = if course.step < 0.0 { '-' } else { '+' };
+            let from = if course.from_end { "end - " } else { "" };
+            let (offset, step) = (course.offset, course.step.abs());
+            match course.from_end {
+                true => format!("{from}({offset} {sign} {step} i) of axis {}", course.axis),
+                false => format!("{offset} {sign} {step} i of axis {}", course.axis),
+            }
+        };
+        write!(f, "row i at {}, column i at {}", at(&self.rows), at(&self.columns))?;
+        match &self.input {
+            Some(input) => write!(f, " of '{input}'")?,
+            None => write!(f, " of several inputs")?,
+        }
+        let [rows, columns] = self.reversed;
+        let turned =
+            [(self.transposed, "transposed"), (rows, "rows reversed"), (columns, "columns reversed")];
+        let turned: Vec<&str> = turned.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
+        if turned.is_empty() { Ok(()) } else { write!(f, "; turned back: {}", turned.join(", ")) }
     }
 }
 
@@ -417,6 +485,9 @@ impl fmt::Display for ScoresReport {
         writeln!(f, "explains {} (logits: {})", self.explains, self.logits)?;
         if let Some(target) = &self.target {
             writeln!(f, "target   {} ({}, {}, {})", target.layer, target.op, target.tensor, target.layout)?;
+            if let Some(place) = &target.place {
+                writeln!(f, "place    {place}")?;
+            }
         }
         Ok(())
     }
@@ -430,6 +501,9 @@ impl fmt::Display for MapsReport {
             if let Some(objectness) = &head.objectness {
                 writeln!(f, "         times {objectness}")?;
             }
+        }
+        if let Some(place) = &self.place {
+            writeln!(f, "place    {place}")?;
         }
         Ok(())
     }

@@ -315,7 +315,7 @@ fn fields_of_insertion_are_described() {
         found.extend(runs.fields("xai-insert", &[out.to_str().unwrap(), "--dry-run"]));
         found.extend(runs.fields("xai-insert", &[out.to_str().unwrap(), "--dry-run", "--remove"]));
     }
-    for name in ["vgg_flatten", "vit_cls", "det_yolov5_product", "segmentation"] {
+    for name in ["vgg_flatten", "vit_cls", "crossvit_token", "det_yolov5_product", "segmentation"] {
         let model = format!("fixtures/small/{name}.xml");
         found.extend(runs.fields("xai-insert", &[&*model, "--list-targets"]));
         found.extend(runs.fields("xai-insert", &[&*model, "--dry-run", "--lowering", "dense"]));

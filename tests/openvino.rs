@@ -76,12 +76,26 @@ fn every_kind_agrees(options: impl Fn(usize) -> Options) {
     agree(|name| KINDS.contains(&name), KINDS.len(), options);
 }
 
+const BEHIND_CONTROL_FLOW: [&str; 3] = ["with_if", "with_loop", "with_tensor_iterator"];
+
 fn verified(insertion: &Insertion<'_>, model: &Model, out: &Path) {
     let [original, _] = model.files();
     insertion.write(&Destination::new(out, &[original], false).unwrap()).unwrap();
     let report = verify(original, out, &VerifyOptions::default()).unwrap();
-    let name = out.file_stem().unwrap().display();
-    assert_eq!(report.outcome, Verdict::Passed, "{name}\n{report}\n{}", insertion.report());
+    let name = out.file_stem().unwrap().to_str().unwrap();
+    let shown = || format!("{name}\n{report}\n{}", insertion.report());
+    // Where control flow stands between the input and the map, nothing is known of places.
+    if BEHIND_CONTROL_FLOW.iter().any(|model| name.starts_with(model)) {
+        assert_eq!(
+            (report.outcome, report.place.outcome),
+            (Verdict::NotChecked, Verdict::NotChecked),
+            "{}",
+            shown()
+        );
+        assert_eq!(report.saliency.outcome, Verdict::Passed, "{}", shown());
+        return;
+    }
+    assert_eq!(report.outcome, Verdict::Passed, "{}", shown());
 }
 
 fn listed(classes: usize) -> Classes {

@@ -326,7 +326,7 @@ impl Explained {
     /// The same over the photo, in its size.
     fn photo_map<'py>(&self, py: Python<'py>, target: usize) -> PyResult<Rows<'py>> {
         let target = self.target(target)?;
-        let map = py.detach(|| self.explanation.geometry.to_photo(&target.map));
+        let map = py.detach(|| self.explanation.over_photo(&target.map));
         Ok(floats(py, &map))
     }
 
@@ -407,7 +407,7 @@ impl Explained {
     }
 
     fn heat(&self, target: &Target, drawing: &Drawing) -> RgbImage {
-        heatmap(&self.explanation.geometry.to_photo(&target.map), drawing.colours)
+        heatmap(&self.explanation.over_photo(&target.map), drawing.colours)
     }
 
     fn draw(&self, target: &Target, drawing: &Drawing) -> Result<RgbImage, Error> {

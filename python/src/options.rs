@@ -24,6 +24,7 @@ pub(crate) fn insert_options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
             |error: Error| UsageError::new_err(format!("targets: {error}, not '{}'", classes.join(",")));
         options.classes = classes.join(",").parse::<Classes>().map_err(wrong)?;
     }
+    options.input = keywords.value("input", as_it_is)?;
     set(&mut options.feature_vector, keywords.flag("feature_vector")?);
     set(&mut options.feature_vector_name, keywords.value("feature_vector_name", as_it_is)?);
     keywords.done()?;

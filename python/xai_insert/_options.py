@@ -51,6 +51,7 @@ class CommonOptions(ShapeOptions, total=False):
     """Options of everything that inserts."""
 
     targets: str | int | Iterable[int] | None
+    input: str | None
     feature_vector: bool
     feature_vector_name: str | None
 

@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use super::place::Place;
 use crate::graph::{OutletId, Size};
 use crate::ir::Dim;
 use crate::ops::Selection;
@@ -27,6 +28,13 @@ pub(crate) enum Role {
     Other,
 }
 
+impl Role {
+    /// Whether it runs over the grid.
+    pub(crate) fn positional(self) -> bool {
+        matches!(self, Self::Height | Self::Width)
+    }
+}
+
 /// A factor of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Atom {
@@ -38,11 +46,13 @@ pub(crate) struct Atom {
     pub stride: usize,
     /// Where an unknown extent can be read.
     pub origin: Option<(OutletId, usize)>,
+    /// Where grid units lie in an input.
+    pub place: Place,
 }
 
 impl Atom {
     pub(crate) fn new(role: Role, size: Dim) -> Self {
-        Self { role, size, stride: 1, origin: None }
+        Self { role, size, stride: 1, origin: None, place: Place::Unknown }
     }
 
     /// The extent, as something that can be emitted; `None` where nothing tells it.
@@ -99,7 +109,8 @@ impl Axis {
         let dim = dim.unwrap_or(Dim::Dynamic);
         match &self.atoms[..] {
             [atom] if self.prefix == 0 => {
-                Axis { prefix: 0, atoms: vec![Atom { size: dim, origin: None, ..*atom }] }
+                let atom = Atom { size: dim, origin: None, place: Place::Unknown, ..*atom };
+                Axis { prefix: 0, atoms: vec![atom] }
             }
             _ => Self::other(dim),
         }
@@ -117,11 +128,49 @@ impl Axis {
                     size: dim,
                     stride: atom.stride.saturating_mul(pick.step),
                     origin: None,
+                    place: pick
+                        .start
+                        .map_or(Place::Unknown, |start| atom.place.from(start.saturating_mul(atom.stride))),
                     ..*atom
                 }],
             },
             _ => Self::other(dim),
         }
+    }
+
+    /// Its only atom, where nothing precedes it.
+    pub(crate) fn only(&self) -> Option<&Atom> {
+        match &self.atoms[..] {
+            [atom] if self.prefix == 0 => Some(atom),
+            _ => None,
+        }
+    }
+
+    /// How far what is on it reaches along rows or columns of the grid, in grid units.
+    pub(crate) fn reach(&self, role: Role) -> usize {
+        let own = self.atoms.iter().filter(|atom| atom.role == role);
+        let reach = |atom: &Atom| Some(atom.size.fixed()?.saturating_sub(1).saturating_mul(atom.stride));
+        own.filter_map(reach).fold(0, usize::saturating_add)
+    }
+
+    /// With what `gone` carried of rows and columns mixed into each position of this one.
+    pub(crate) fn with_mixed(mut self, gone: &Axis) -> Self {
+        for atom in self.atoms.iter_mut().filter(|atom| atom.role.positional()) {
+            atom.place = atom.place.widened(gone.reach(atom.role));
+        }
+        self
+    }
+
+    /// Joined with another operand's axis, element by element.
+    pub(crate) fn met(mut self, other: &Axis) -> Self {
+        if self.atoms.len() == other.atoms.len() && self.prefix == other.prefix {
+            for (own, other) in self.atoms.iter_mut().zip(&other.atoms) {
+                if own.role == other.role && own.size == other.size && own.stride == other.stride {
+                    own.place = own.place.met(other.place);
+                }
+            }
+        }
+        self
     }
 
     /// The two axes that cutting into patches makes of one: the offset inside a patch, and the patch.
@@ -156,7 +205,9 @@ impl Axis {
                     _ => atom.stride.checked_mul(b) == Some(last.stride),
                 };
                 if let (true, Some(size)) = (joins, a.checked_mul(b)) {
-                    *last = Atom { size: Dim::Fixed(size), ..atom };
+                    let place =
+                        if last.role.positional() { last.place.met(atom.place) } else { Place::Unknown };
+                    *last = Atom { size: Dim::Fixed(size), place, ..atom };
                     continue;
                 }
             }

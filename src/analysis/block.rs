@@ -4,7 +4,7 @@
 //! supply. From the values the way leads back over their projection to the block's first norm, and
 //! over that to the block's input: what the residual path carries past the attention.
 
-use super::{Labels, Role};
+use super::{Labels, Role, Way};
 use crate::graph::{Flow, Graph, NodeId, OutletId};
 use crate::model::Model;
 use crate::ops::{Action, Activation, Passage};
@@ -23,9 +23,9 @@ const MAX_STEPS: usize = 64;
 
 /// The attention blocks on the way to the logits, the last first. Attentions that read the same input in
 /// parallel are one block.
-pub(crate) fn blocks(model: &Model, labels: &Labels, scores: OutletId) -> Vec<Block> {
+pub(crate) fn blocks(model: &Model, labels: &Labels, way: Way<'_>) -> Vec<Block> {
     let graph = model.graph();
-    let search = Attentions::new(model, labels, scores);
+    let search = Attentions::new(model, labels, way);
     let depths = search.flow.depths(graph);
     let mut found: Vec<(OutletId, OutletId)> = Vec::new();
     for &id in graph.order().iter().filter(|id| search.flow.on_path(**id)) {
@@ -46,9 +46,9 @@ pub(crate) fn blocks(model: &Model, labels: &Labels, scores: OutletId) -> Vec<Bl
 
 /// What norms make of a value before anything else does: `LN1(x)` of a pre-norm block; several of
 /// parallel blocks, none where the norm comes after the attention.
-pub(crate) fn normed(model: &Model, labels: &Labels, scores: OutletId, input: OutletId) -> Vec<OutletId> {
+pub(crate) fn normed(model: &Model, labels: &Labels, way: Way<'_>, input: OutletId) -> Vec<OutletId> {
     let graph = model.graph();
-    let search = Attentions::new(model, labels, scores);
+    let search = Attentions::new(model, labels, way);
     // By node: not reached, reached without a norm on the way, with one.
     let mut reached: Vec<Option<bool>> = vec![None; graph.len()];
     let mut inside = Vec::new();
@@ -74,15 +74,14 @@ pub(crate) fn normed(model: &Model, labels: &Labels, scores: OutletId, input: Ou
 struct Attentions<'a> {
     model: &'a Model,
     labels: &'a Labels,
-    sources: Vec<NodeId>,
+    sources: &'a [NodeId],
     flow: Flow,
 }
 
 impl<'a> Attentions<'a> {
-    fn new(model: &'a Model, labels: &'a Labels, scores: OutletId) -> Self {
-        let sources = super::target::sources(model.graph());
-        let flow = Flow::new(model.graph(), &sources, scores.node);
-        Self { model, labels, sources, flow }
+    fn new(model: &'a Model, labels: &'a Labels, way: Way<'a>) -> Self {
+        let flow = Flow::new(model.graph(), way.from, way.to.node);
+        Self { model, labels, sources: way.from, flow }
     }
 
     fn graph(&self) -> &'a Graph {
@@ -155,7 +154,7 @@ impl<'a> Attentions<'a> {
     /// starts there, or what its norm was computed from.
     fn input(&self, projected: OutletId, attention: OutletId) -> OutletId {
         let graph = self.graph();
-        let to_here = Flow::new(graph, &self.sources, projected.node);
+        let to_here = Flow::new(graph, self.sources, projected.node);
         let after = Flow::after(graph, attention);
         let mut at = projected;
         // The cuts start with the value itself.

@@ -1,6 +1,7 @@
 //! Working out what the axes of every tensor of a model mean, from its inputs on.
 
 use super::axes::{Atom, Axes, Axis, Role};
+use super::place::Place;
 use super::regroup::regroup;
 use crate::graph::{Graph, Node, NodeId, OpKind, OutletId};
 use crate::ir::{Dim, resolve_axis};
@@ -52,35 +53,25 @@ impl Labels {
             Action::Pointwise(_) | Action::Within { .. } => self.get(first).cloned(),
             Action::Resample { axes } => {
                 let input = self.get(first)?;
-                Some(Axes(
-                    input
-                        .0
-                        .iter()
-                        .enumerate()
-                        .map(
-                            |(i, axis)| {
-                                if axes.contains(&i) {
-                                    axis.resized(out.get(i).copied())
-                                } else {
-                                    axis.clone()
-                                }
-                            },
-                        )
-                        .collect(),
-                ))
+                let moved = |(i, axis): (usize, &Axis)| match axes.contains(&i) {
+                    true => resampled(model, node, i, axis, out.get(i).copied()),
+                    false => axis.clone(),
+                };
+                Some(Axes(input.0.iter().enumerate().map(moved).collect()))
             }
             Action::Reduce { axes, keep_dims, .. } => {
                 let input = self.get(first)?;
+                let gone = || axes.iter().filter_map(|axis| input.0.get(*axis));
                 let kept = input.0.iter().enumerate().filter_map(|(i, axis)| match axes.contains(&i) {
                     true if *keep_dims => Some(Axis::other(Dim::Fixed(1))),
                     true => None,
-                    false => Some(axis.clone()),
+                    false => Some(gone().fold(axis.clone(), Axis::with_mixed)),
                 });
                 Some(Axes(kept.collect()))
             }
             Action::Window(window) => {
                 let point = window.extent == Extent::Point;
-                Some(self.window(first, OutletId::new(id, slot), out, window.kind, point))
+                Some(self.window(model, OutletId::new(id, slot), out, window.kind, point))
             }
             Action::MatMul { transpose_a, transpose_b } => {
                 self.matmul(graph, node, out, *transpose_a, *transpose_b)
@@ -137,15 +128,23 @@ impl Labels {
                 }
             }
             match best {
-                Some(axis) if weight(axis).0 || out[i].is_one() => axis.clone(),
+                Some(axis) if weight(axis).0 || out[i].is_one() => known
+                    .iter()
+                    .filter_map(|axes| axes.0.get((i + axes.0.len()).checked_sub(rank)?))
+                    .fold(axis.clone(), Axis::met),
                 _ => Axis::other(out[i]),
             }
         });
         Some(Axes(axes.collect()))
     }
 
-    fn window(&self, input: OutletId, output: OutletId, out: &[Dim], kind: WindowKind, point: bool) -> Axes {
-        let labels = self.get(input);
+    fn window(&self, model: &Model, output: OutletId, out: &[Dim], kind: WindowKind, point: bool) -> Axes {
+        let node = model.node(output.node);
+        let labels = node.inputs.first().and_then(|input| self.get(*input));
+        let mixed = |axis: usize| {
+            let input = &labels?.0;
+            Some(input[axis].clone().with_mixed(&input[1]))
+        };
         let mut axes: Vec<Axis> = out.iter().map(|dim| Axis::other(*dim)).collect();
         axes[0] = match labels.map(|labels| &labels.0[0]) {
             Some(axis) if axis.has(Role::Batch) => axis.clone(),
@@ -157,11 +156,18 @@ impl Labels {
         let spatial = 2..out.len();
         match labels {
             Some(labels) if point && spatial.clone().any(|axis| labels.0[axis].positional()) => {
-                axes[spatial.clone()].clone_from_slice(&labels.0[spatial]);
+                for axis in spatial {
+                    axes[axis] = mixed(axis).unwrap_or_else(|| axes[axis].clone());
+                }
             }
             _ if out.len() == 4 => {
                 for (axis, role) in [(2, Role::Height), (3, Role::Width)] {
-                    let atom = Atom { role, size: out[axis], stride: 1, origin: Some((output, axis)) };
+                    let before = mixed(axis);
+                    let place = before.as_ref().and_then(Axis::only).map_or(Place::Unknown, |atom| {
+                        atom.place.moved(atom.stride, model.moved(node, axis))
+                    });
+                    let origin = Some((output, axis));
+                    let atom = Atom { role, size: out[axis], stride: 1, origin, place };
                     axes[axis] = Axis { prefix: 0, atoms: vec![atom] };
                 }
                 if out[2].is_one() && out[3].is_one() {
@@ -197,7 +203,11 @@ impl Labels {
             return None;
         }
         let mut axes = self.joined_leading(&[a, b], graph, out)?;
-        let rows = side(a, ta, true).unwrap_or_else(|| Axis::other(out[rank - 2]));
+        let mut rows = side(a, ta, true).unwrap_or_else(|| Axis::other(out[rank - 2]));
+        if let Some(gone) = side(a, ta, false) {
+            rows = rows.with_mixed(&gone);
+            axes = axes.into_iter().map(|axis| axis.with_mixed(&gone)).collect();
+        }
         let columns = match side(b, !tb, true) {
             // Keys of an attention are positions as well, but the queries are what stays.
             Some(axis) if !axis.positional() || !rows.positional() => axis,
@@ -283,18 +293,36 @@ impl Labels {
     }
 }
 
+/// An axis that elements are moved along.
+fn resampled(model: &Model, node: &Node, at: usize, axis: &Axis, dim: Option<Dim>) -> Axis {
+    let mut resized = axis.resized(dim);
+    if let (Some(before), [after]) = (axis.only(), &mut resized.atoms[..]) {
+        // The new grid has units of its own.
+        let unit = if before.role.positional() { before.stride } else { 1 };
+        after.place = match (unit, before.place.moved(1, model.moved(node, at))) {
+            (1, place) => place,
+            (_, Place::Contradictory) => Place::Contradictory,
+            _ => Place::Unknown,
+        };
+    }
+    resized
+}
+
 /// Labels of an input: the batch comes first, and an axis of 1, 3 or 4 says where a picture has its channels.
 fn parameter(outlet: OutletId, shape: &[Dim]) -> Option<Axes> {
     let mut axes: Vec<Axis> = shape.iter().map(|dim| Axis::other(*dim)).collect();
     axes.first_mut()?.atoms[0].role = Role::Batch;
+    for (i, axis) in axes.iter_mut().enumerate().skip(1) {
+        axis.atoms[0].place = Place::input(outlet.node, i);
+    }
     if shape.len() == 4 {
         let channels = |axis: usize| matches!(shape[axis], Dim::Fixed(1 | 3 | 4));
         let rows = if channels(1) { 2 } else { 1 };
         // Where both could be, the first convolution tells.
         if channels(1) != channels(3) {
             for (axis, role) in [(rows, Role::Height), (rows + 1, Role::Width)] {
-                axes[axis].atoms =
-                    vec![Atom { role, size: shape[axis], stride: 1, origin: Some((outlet, axis)) }];
+                axes[axis].atoms[0].role = role;
+                axes[axis].atoms[0].origin = Some((outlet, axis));
             }
         }
     }

@@ -5,6 +5,8 @@ mod block;
 #[cfg(feature = "runtime")]
 mod input;
 mod labels;
+mod place;
+mod placement;
 mod regroup;
 mod target;
 mod walk;
@@ -14,7 +16,9 @@ pub(crate) use block::{Block, blocks, normed};
 #[cfg(feature = "runtime")]
 pub(crate) use input::{IMAGENET_MEAN, InputFacts};
 pub(crate) use labels::Labels;
+pub(crate) use place::Place;
+pub(crate) use placement::{Placement, Turn};
 pub(crate) use regroup::regroup;
 pub(crate) use target::{Candidate, Layout, Target};
-pub(crate) use target::{Positions, candidate, candidates, layout, unknown_layer};
+pub(crate) use target::{Positions, Way, beside, candidate, candidates, layout, sources, unknown_layer};
 pub(crate) use walk::walk;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Axes, Labels, Role};
+use super::{Axes, Labels, Place, Placement, Role};
 use crate::error::{Error, Result};
 use crate::graph::{Fact, Flow, Graph, NodeId, OpKind, OutletId, Size};
 use crate::message::{Setting, message};
@@ -39,6 +39,8 @@ pub(crate) struct Layout {
     pub positions: Positions,
     /// Height and width.
     pub grid: (Size, Size),
+    /// Where positions lie in an input, where that is known.
+    pub placement: Option<Placement>,
     axes: Axes,
 }
 
@@ -109,11 +111,11 @@ pub(crate) struct Candidate {
 pub(crate) fn candidates(
     model: &Model,
     labels: &Labels,
-    scores: OutletId,
+    way: Way<'_>,
     wanted: Option<&str>,
 ) -> Result<Vec<Candidate>> {
-    let graph = model.graph();
-    let flow = Flow::new(graph, &sources(graph), scores.node);
+    let (graph, scores) = (model.graph(), way.to);
+    let flow = Flow::new(graph, way.from, scores.node);
     if let Some(name) = wanted {
         let outlet = graph.find(name).ok_or_else(|| unknown_layer(graph, name))?;
         let cut = flow.cuts().contains(&outlet.node);
@@ -150,12 +152,55 @@ fn leaves_most(graph: &Graph, flow: &Flow, outlet: OutletId) -> bool {
     2 * on_path().filter(|(id, _)| after[id.index()]).count() > on_path().count()
 }
 
+/// Where the branches end that pass beside a target: maps that neither lead to it nor depend on it, and lead to no other
+/// such map. None pass beside a cut.
+pub(crate) fn beside(model: &Model, labels: &Labels, way: Way<'_>, target: OutletId) -> Vec<Candidate> {
+    let graph = model.graph();
+    let flow = Flow::new(graph, way.from, way.to.node);
+    if flow.cuts().contains(&target.node) {
+        return Vec::new();
+    }
+    let (before, after) = (Flow::new(graph, way.from, target.node), Flow::after(graph, target));
+    let apart = |id: &NodeId| flow.on_path(*id) && !before.on_path(*id) && !after[id.index()];
+    let mut found: Vec<Candidate> = Vec::new();
+    for &id in graph.order().iter().filter(|id| apart(id)) {
+        let outlets = read_outlets(graph, &flow, id, way.to).into_iter();
+        let maps =
+            outlets.map(|outlet| candidate(graph, labels, outlet, false)).filter(|map| map.layout.is_ok());
+        for map in maps {
+            found.retain(|earlier| !Flow::after(graph, earlier.outlet)[map.outlet.node.index()]);
+            found.push(map);
+        }
+    }
+    found
+}
+
+/// The way on which something is looked for: from inputs to scores.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way<'a> {
+    /// Inputs, see [`sources`].
+    pub from: &'a [NodeId],
+    /// Scores.
+    pub to: OutletId,
+}
+
+/// The inputs that are looked from: the one that is wanted, by layer or tensor name, or all images.
+///
 /// Images are tensors of rank 3 and more; where there are any, other inputs are side information.
-pub(super) fn sources(graph: &Graph) -> Vec<NodeId> {
+///
+/// # Errors
+/// [`Error::Usage`] where there is no input of that name.
+pub(crate) fn sources(graph: &Graph, wanted: Option<&str>) -> Result<Vec<NodeId>> {
     let all: Vec<NodeId> = graph.parameters().map(|(id, _)| id).collect();
+    if let Some(wanted) = wanted {
+        let found = graph.find(wanted).map(|outlet| outlet.node).filter(|id| all.contains(id));
+        let names: Vec<&str> = all.iter().map(|id| graph.node(*id).name.as_str()).collect();
+        let missing = || Error::usage(format!("no input '{wanted}'; the model has '{}'", names.join("', '")));
+        return Ok(vec![found.ok_or_else(missing)?]);
+    }
     let pictures = graph.parameters().filter(|(_, node)| node.outputs.iter().any(|o| o.fact.rank() >= 3));
     let pictures: Vec<NodeId> = pictures.map(|(id, _)| id).collect();
-    if pictures.is_empty() { all } else { pictures }
+    Ok(if pictures.is_empty() { all } else { pictures })
 }
 
 /// The outputs of a node that lead on along the flow.
@@ -225,8 +270,18 @@ pub(crate) fn layout(axes: Option<&Axes>, fact: &Fact) -> std::result::Result<La
     if height.size.is_one() && width.size.is_one() {
         return Err(not_a_map());
     }
+    if [height, width].iter().any(|atom| atom.place == Place::Contradictory) {
+        return Err(Reason::PlacesContradict);
+    }
     let grid = height.extent().zip(width.extent()).ok_or(Reason::UnknownGrid)?;
-    Ok(Layout { batch, channel, positions, grid, axes: axes.clone() })
+    Ok(Layout {
+        batch,
+        channel,
+        positions,
+        grid,
+        placement: Placement::of(height, width),
+        axes: axes.clone(),
+    })
 }
 
 /// The error for a layer that is not there, with the names that come closest.

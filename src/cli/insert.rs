@@ -1,5 +1,6 @@
 //! `xai-insert`: adds a saliency map output to models in OpenVINO IR.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -60,6 +61,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "all|topK|LIST", default_value = "all", value_parser = Classes::from_str, help_heading = "Branch")]
     targets: Classes,
 
+    /// Input whose part in the output is explained, by tensor or layer name, where several are images
+    #[arg(long, value_name = "NAME", help_heading = "Branch")]
+    input: Option<String>,
+
     /// Also add the output feature_vector [N,C]: the target's mean over positions
     #[arg(long, help_heading = "Branch")]
     feature_vector: bool,
@@ -99,6 +104,7 @@ impl Args {
         Options {
             method: self.method,
             classes: self.targets.clone(),
+            input: self.input.clone(),
             feature_vector: self.feature_vector,
             feature_vector_name: self.feature_vector_name.clone(),
             ..self.branch.options(SaliencyType::U8)
@@ -282,14 +288,16 @@ const MOST_ROWS: usize = 12;
 
 fn print_targets(path: &Path, candidates: &[CandidateReport]) -> io::Result<()> {
     let (mut fitting, mut others) = (Vec::new(), Vec::new());
+    let inputs = candidates.iter().filter_map(|candidate| candidate.place.as_ref()?.input.as_deref());
+    let several = inputs.collect::<BTreeSet<_>>().len() > 1;
     for candidate in candidates {
         let mark = if candidate.taken { "*" } else { " " };
         let line = format!("{mark} {} ({}, {})", candidate.layer, candidate.op, candidate.tensor);
         match (&candidate.layout, &candidate.reason) {
             (Some(layout), _) if candidate.class_tokens > 0 => {
-                fitting.push(format!("{line}: {layout}, class token"));
+                fitting.push(format!("{line}: {layout}, class token{}", placed(candidate, several)));
             }
-            (Some(layout), _) => fitting.push(format!("{line}: {layout}")),
+            (Some(layout), _) => fitting.push(format!("{line}: {layout}{}", placed(candidate, several))),
             (None, Some(reason)) => others.push(format!("{line}: {reason}")),
             (None, None) => others.push(line),
         }
@@ -310,6 +318,17 @@ fn print_targets(path: &Path, candidates: &[CandidateReport]) -> io::Result<()> 
         }
     }
     Ok(())
+}
+
+/// Where a candidate lies, where that is not as everybody would think; in which input, where there are `several`.
+fn placed(candidate: &CandidateReport, several: bool) -> String {
+    let Some(place) = &candidate.place else { return String::new() };
+    let [rows, columns] = place.reversed;
+    let turned = [(place.transposed, "transposed"), (rows, "upside down"), (columns, "mirrored")];
+    let turned: Vec<&str> = turned.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
+    let of = place.input.as_deref().filter(|_| several).map(|input| format!("of '{input}'"));
+    let parts: Vec<String> = of.into_iter().chain(turned.into_iter().map(str::to_owned)).collect();
+    if parts.is_empty() { String::new() } else { format!("; {}", parts.join(", ")) }
 }
 
 fn print_heads(path: &Path, heads: &[HeadReport]) -> io::Result<()> {

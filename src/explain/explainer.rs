@@ -16,7 +16,7 @@ use super::{ExplainOptions, Settings};
 use crate::error::{Error, Result};
 use crate::ir::Resize;
 use crate::message::{Setting, message};
-use crate::preprocess::{Geometry, Origin, Photo, Preprocessing};
+use crate::preprocess::{Geometry, Lay, Origin, Photo, Placed, Preprocessing};
 use crate::runtime::Runtime;
 
 /// A model that is ready to be asked why.
@@ -26,6 +26,8 @@ pub struct Explainer {
     pub(super) reader: Reader,
     pub(super) procedure: Procedure,
     pub(super) preprocessing: Preprocessing,
+    /// Where maps of the model's branch lie in the input, where that is recorded.
+    pub(super) placed: Option<Placed>,
     pub(super) names: ClassNames,
     /// The classes to explain, where they do not depend on the image.
     pub(super) listed: Option<Vec<usize>>,
@@ -47,9 +49,18 @@ pub struct Explanation {
     pub best: Vec<Prediction>,
     /// Where the photo lies in the input.
     pub geometry: Geometry,
+    /// Where maps lie over the input.
+    pub lay: Lay,
     /// The photo as it was fitted into the input: 0 to 255, `[height, width, channels]`; empty where the caller
     /// did that.
     pub(super) fitted: Vec<f32>,
+}
+
+impl Explanation {
+    /// A map in the photo's size, where it belongs.
+    pub fn over_photo(&self, map: &Array2<f32>) -> Array2<f32> {
+        self.geometry.to_photo(map, &self.lay)
+    }
 }
 
 /// A photo, and the tensor that the caller made of all of it.
@@ -224,7 +235,16 @@ impl Explainer {
             |_: &mut Self, _: &[f32], _: &Inference, chosen: &[Chosen]| Ok(vec![map.clone(); chosen.len()]);
         let (fitted, values) = self.fit(std::slice::from_ref(photo))?;
         let mut found = self.each(fitted, &values, watch, given)?;
-        found.pop().unwrap_or_else(|| Err(Error::Internal("a photo was not explained".to_owned())))
+        let explanation = found.pop();
+        let missing = || Err(Error::Internal("a photo was not explained".to_owned()));
+        // Nothing is known of it but that it is of the whole image.
+        explanation.unwrap_or_else(missing).map(|found| Explanation { lay: Lay::WHOLE, ..found })
+    }
+
+    /// Where maps of that size lie over the input.
+    pub(super) fn lay(&self, map: Option<&Array2<f32>>) -> Lay {
+        let placed = self.placed.as_ref().filter(|_| matches!(self.procedure, Procedure::WhiteBox { .. }));
+        placed.zip(map).map_or(Lay::WHOLE, |(placed, map)| placed.lay(self.engine.input(), map.dim()))
     }
 
     /// Fits photos into the input; returns them with the input's values.
@@ -292,8 +312,9 @@ impl Explainer {
             corners: chosen.object.map(|object| geometry.box_to_photo(object.corners)),
             map,
         };
+        let lay = self.lay(maps.first());
         let targets = chosen.into_iter().zip(maps).map(target).collect();
-        Explanation { path: photo.path.clone(), targets, best, geometry, fitted }
+        Explanation { path: photo.path.clone(), targets, best, geometry, lay, fitted }
     }
 
     /// Runs the model on whole images, once each.

@@ -63,7 +63,7 @@ impl Gallery {
         let mut maps = String::new();
         let mut choices = String::new();
         for (place, target) in explanation.targets.iter().enumerate() {
-            let whole = explanation.geometry.to_photo(&target.map);
+            let whole = explanation.over_photo(&target.map);
             let map = resize_map(&whole, height as usize, width as usize);
             let heat = jpeg(&heatmap(&map, colours))?;
             let id = format!("p{number}t{place}");

@@ -55,7 +55,9 @@ pub use watch::{Quiet, Watch};
 
 pub use crate::ir::{ElementType, ImageLayout as Layout, Resize};
 pub(crate) use crate::preprocess::photos;
-pub use crate::preprocess::{Geometry, ImageInput, Origin, Photo, PreprocessOptions, Preprocessing, Preset};
+pub use crate::preprocess::{
+    Geometry, ImageInput, Lay, Origin, Photo, PreprocessOptions, Preprocessing, Preset,
+};
 pub use crate::runtime::Tensor;
 
 /// What is applied, with nothing left open; for people and programs.

@@ -17,7 +17,7 @@ use crate::ir::{Classes, ModelInfo, key, section};
 use crate::message::{Message, Setting, message};
 use crate::methods::Method;
 use crate::model::Model;
-use crate::preprocess::{Declared, ImageInput, PreprocessOptions, Preprocessing};
+use crate::preprocess::{Declared, ImageInput, Placed, PreprocessOptions, Preprocessing};
 use crate::runtime::{Hint, Network, Pool, Port, Runtime, Source};
 use crate::tasks::{Answer, Outputs, Question, Signature, Subject};
 
@@ -37,6 +37,8 @@ struct MapOutput {
     /// What made them, for people.
     method: String,
     classes: Classes,
+    /// Where they lie in the input, where that is recorded.
+    placed: Option<Placed>,
 }
 
 impl Opened {
@@ -89,12 +91,14 @@ fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
     let listed = options.targets.resolve(&names, reader.classes())?;
     let pool = pool(&mut runtime, &opened.network, &input, &procedure, options)?;
     let running = (pool.requests(), format!("OpenVINO {}, {}", runtime.version(), runtime.device()));
+    let placed = opened.map.as_ref().and_then(|map| map.placed);
     let settings = settings(path, opened, &reader, &procedure, (&input, &preprocessing), running, options);
     Ok(Explainer {
         engine: Engine::new(pool, input),
         reader,
         procedure,
         preprocessing,
+        placed,
         names,
         listed,
         options: options.clone(),
@@ -165,6 +169,7 @@ fn with_branch(
         name: options.branch.output_name.clone(),
         method: report.method.title().to_owned(),
         classes: recorded_classes(Some(&report.targets)),
+        placed: Placed::read(|key| insertion.recorded(key)),
     };
     let (explained, notes) = (insertion.subject().clone(), report.notes.clone());
     Ok(Opened { network, map: Some(map), explained: Some(explained), notes })
@@ -172,8 +177,8 @@ fn with_branch(
 
 /// A model with a map of its own, perhaps of a branch that was added earlier.
 fn with_own_map(network: Network, model: &Model, output: String) -> Opened {
-    let record = section(model.document().rt_info());
-    let record = |name| record.and_then(|record| record.get(&[name]));
+    let found = section(model.document().rt_info());
+    let record = |name: &str| found.and_then(|record| record.get(&[name]));
     let method = match record(key::METHOD) {
         Some(name) => {
             name.parse::<Method>().map_or_else(|_| name.to_owned(), |method| method.title().to_owned())
@@ -181,8 +186,9 @@ fn with_own_map(network: Network, model: &Model, output: String) -> Opened {
         None => OWN_MAP.to_owned(),
     };
     let classes = recorded_classes(record(key::TARGETS));
+    let placed = Placed::read(record);
     let notes = vec![already_there(&output)];
-    Opened { network, map: Some(MapOutput { name: output, method, classes }), explained: None, notes }
+    Opened { network, map: Some(MapOutput { name: output, method, classes, placed }), explained: None, notes }
 }
 
 /// What is called the method where nothing says what made a map.
@@ -206,7 +212,8 @@ fn open_other(runtime: &mut Runtime, path: &Path, why: &Error, options: &Explain
         _ if options.black_box.is_some() => Ok(Opened::closed(network, Vec::new())),
         Mode::BlackBox => Ok(Opened::closed(network, Vec::new())),
         _ if there => {
-            let map = MapOutput { name: output.clone(), method: OWN_MAP.to_owned(), classes: Classes::All };
+            let (method, classes) = (OWN_MAP.to_owned(), Classes::All);
+            let map = MapOutput { name: output.clone(), method, classes, placed: None };
             let notes = vec![already_there(output)];
             Ok(Opened { network, map: Some(map), explained: None, notes })
         }

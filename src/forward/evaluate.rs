@@ -202,7 +202,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::analysis::{blocks, layout};
+    use crate::analysis::{Way, blocks, layout, sources};
     use crate::forward::mask::Kernel;
     use crate::graph::OpKind;
     use crate::model::Model;
@@ -212,7 +212,8 @@ mod tests {
         let labels = Labels::new(model);
         let (found, _) = Logits::find(model, &labels, None).unwrap();
         let logits = &found[0];
-        let outlet = blocks(model, &labels, logits.outlet)[1].input;
+        let from = sources(model.graph(), None).unwrap();
+        let outlet = blocks(model, &labels, Way { from: &from, to: logits.outlet })[1].input;
         let layout = layout(labels.get(outlet), model.graph().fact(outlet)).unwrap();
         // Norms are computed from what is masked: they are not linear.
         let target = Target { outlet, layout, normed: Vec::new() };

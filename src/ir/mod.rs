@@ -6,6 +6,7 @@
 //!
 //! Format: OpenVINO documentation, "OpenVINO IR format" and "Operation sets"; versions 10 and 11.
 
+mod course;
 mod document;
 mod element;
 mod files;
@@ -21,6 +22,7 @@ mod shape;
 mod splice;
 mod weights;
 
+pub use course::Course;
 pub(crate) use document::{Document, EdgeElement, LayerElement, PortElement};
 pub use element::ElementType;
 pub use files::{Destination, PendingFile};

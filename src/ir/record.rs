@@ -46,6 +46,12 @@ pub(crate) mod key {
         LAYOUT = "layout",
         /// Height and width of its grid, `?` where known only at inference.
         GRID = "grid",
+        /// The input that rows and columns lie in.
+        INPUT = "input",
+        /// Where the rows of the target's grid lie in it, see [`Course`](crate::ir::Course).
+        ROWS = "rows",
+        /// Where its columns do.
+        COLUMNS = "columns",
         /// The layer that makes the logits.
         LOGITS = "logits",
         /// What a mask keeps around its position.
@@ -103,6 +109,16 @@ pub(crate) mod key {
     /// Height and width of a layer's map.
     pub(crate) fn grid_of(layer: &str) -> String {
         format!("{layer}_grid")
+    }
+
+    /// Where the rows of a layer's map lie in the input.
+    pub(crate) fn rows_of(layer: &str) -> String {
+        format!("{layer}_rows")
+    }
+
+    /// Where its columns do.
+    pub(crate) fn columns_of(layer: &str) -> String {
+        format!("{layer}_columns")
     }
 
     /// What the model applies to scores before it multiplies them.

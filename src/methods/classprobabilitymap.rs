@@ -16,7 +16,10 @@ use crate::tasks::{ChannelMap, Scale, ScoreMaps};
 /// Builds `[N, classes, H, W]`.
 pub(super) fn build(patch: &mut Patch<'_>, request: &Request<'_>, heads: &ScoreMaps) -> Branch {
     let scales: Vec<OutletId> = heads.scales.iter().map(|scale| best_of_anchors(patch, scale)).collect();
-    let resized: Vec<OutletId> = scales.iter().map(|map| resize(patch, *map, request.size)).collect();
+    // The size is that of the map as it is handed out.
+    let (height, width) = request.size;
+    let size = if request.turn().transposed { (width, height) } else { (height, width) };
+    let resized: Vec<OutletId> = scales.iter().map(|map| resize(patch, *map, size)).collect();
     let mean = mean(patch, &resized);
     let probabilities = if heads.classes == 1 {
         patch.unary("probabilities", OpKind::Sigmoid, mean)

@@ -5,11 +5,12 @@ mod classprobabilitymap;
 mod feature_vector;
 mod reciprocam;
 mod scaling;
+mod turn;
 mod vitreciprocam;
 
 use serde::Serialize;
 
-use crate::analysis::{Labels, Positions, Target};
+use crate::analysis::{Labels, Positions, Target, Turn};
 use crate::forward::{FormKind, Mask, Step, Strategy};
 use crate::graph::OutletId;
 use crate::ir::Classes;
@@ -139,6 +140,16 @@ pub(crate) struct Request<'a> {
     pub(crate) name: &'a str,
 }
 
+impl Request<'_> {
+    /// What makes the map lie as the input does.
+    fn turn(&self) -> Turn {
+        let of_target = self.masked.and_then(|(target, _)| target.layout.placement);
+        of_target
+            .or_else(|| self.subject.placement())
+            .map_or_else(Turn::default, |placement| placement.turn())
+    }
+}
+
 /// A branch as built.
 #[derive(Debug)]
 pub(crate) struct Branch {
@@ -166,7 +177,7 @@ impl Branch {
 /// # Errors
 /// A [`Reason`] where the method does not fit the subject or the target.
 pub(crate) fn build(method: Method, patch: &mut Patch<'_>, request: &Request<'_>) -> Result<Branch, Reason> {
-    match (method, request.subject, request.masked) {
+    let branch = match (method, request.subject, request.masked) {
         (Method::ReciproCam, Subject::Scores(logits), Some((target, mask))) => {
             reciprocam::build(patch, request, logits, target, mask)
         }
@@ -180,7 +191,8 @@ pub(crate) fn build(method: Method, patch: &mut Patch<'_>, request: &Request<'_>
         (Method::ClassProbabilityMap, Subject::Scores(_), _) => Err(Reason::NoHeads),
         (_, Subject::Maps(_), _) => Err(Reason::NoScores),
         (_, _, None) => Err(Reason::NotOnPath),
-    }
+    };
+    branch.map(|branch| Branch { saliency: turn::turn(patch, branch.saliency, request.turn()), ..branch })
 }
 
 /// The target without tokens that belong to no position.

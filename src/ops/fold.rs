@@ -65,6 +65,10 @@ fn evaluate(constants: Constants<'_>, outlet: OutletId, left: &mut usize) -> Opt
             let count = count.ok().filter(|count| step > 0 && *count <= MAX_INTEGERS)?;
             (0..count).map(|i| start.checked_add(step.checked_mul(i64::try_from(i).ok()?)?)).collect()
         }
+        OpKind::Broadcast => {
+            let shape = fixed(&constants.fact(*node.inputs.first()?).shape)?;
+            broadcast(&input(0)?, &shape, &fixed(&constants.fact(outlet).shape)?)
+        }
         OpKind::ReduceProd => {
             Some(vec![input(0)?.iter().try_fold(1i64, |product, value| product.checked_mul(*value))?])
         }

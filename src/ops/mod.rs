@@ -12,6 +12,7 @@ mod constants;
 mod elementwise;
 mod fold;
 mod linear;
+mod moves;
 mod passage;
 mod reduce;
 mod select;
@@ -21,6 +22,7 @@ mod window;
 pub(crate) use boxes::BoxStage;
 pub(crate) use constants::Constants;
 pub(crate) use linear::is_linear;
+pub(crate) use moves::Move;
 pub(crate) use passage::Activation;
 pub(crate) use passage::{Passage, source};
 pub(crate) use reduce::Reduction;
@@ -105,7 +107,8 @@ pub(crate) enum Action {
         /// The axis.
         axis: usize,
     },
-    /// Moves or resamples along axes, and keeps their meaning (Pad, Roll, Interpolate).
+    /// Moves or resamples along axes, and keeps their meaning (Pad, Roll, Interpolate, what reverses an axis); how
+    /// far, [`moved`] says.
     Resample {
         /// The axes.
         axes: Vec<usize>,
@@ -160,6 +163,12 @@ fn described(constants: Constants<'_>, node: &Node) -> Action {
             .or_else(|| select::action(constants, node, rank))
             .unwrap_or(Action::Opaque),
     }
+}
+
+/// How an operation of the kinds [`Action::Window`] and [`Action::Resample`] moves elements along an axis; `None` where
+/// nothing tells.
+pub(crate) fn moved(constants: Constants<'_>, node: &Node, axis: usize) -> Option<Move> {
+    moves::along(constants, node, axis)
 }
 
 /// Resolves a possibly negative axis.

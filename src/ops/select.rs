@@ -32,6 +32,9 @@ pub(super) fn action(constants: Constants<'_>, node: &Node, rank: usize) -> Opti
             let changed = begins.iter().zip(&ends).enumerate().filter(|(_, (a, b))| **a != 0 || **b != 0);
             Some(Action::Resample { axes: changed.map(|(axis, _)| axis).collect() })
         }
+        OpKind::Reverse if node.op.attribute("mode") == Some("index") => {
+            Some(Action::Resample { axes: axes(&constants.input_integers(node, 1)?, rank)? })
+        }
         OpKind::Roll => Some(Action::Resample { axes: axes(&constants.input_integers(node, 2)?, rank)? }),
         OpKind::Interpolate => {
             let (listed, given) = match node.op.opset.as_str() {
@@ -92,6 +95,15 @@ fn range(size: Option<usize>, axis: usize, start: i64, stop: i64, step: i64) -> 
     Some(Selection { axis, start, to_end, step, drops: false })
 }
 
+/// Whether a slice takes all of an axis, from the last element to the first.
+fn reverses(size: Option<usize>, start: i64, stop: i64, step: i64) -> bool {
+    let size = size.and_then(|size| i64::try_from(size).ok());
+    let far = i64::from(i32::MAX);
+    let from_last = start == -1 || start >= far || size.is_some_and(|size| start >= size - 1);
+    let to_first = stop <= -far || size.is_some_and(|size| stop < -size);
+    step == -1 && from_last && to_first
+}
+
 fn slice(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
     let (starts, stops, steps) = (
         constants.input_integers(node, 1)?,
@@ -102,6 +114,14 @@ fn slice(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
         Some(_) => axes(&constants.input_integers(node, 4)?, rank)?,
         None => (0..starts.len()).collect(),
     };
+    if steps.iter().any(|step| *step < 0) {
+        let backwards = |(i, &axis): (usize, &usize)| {
+            let size = extent(constants, node, axis);
+            reverses(size, *starts.get(i)?, *stops.get(i)?, *steps.get(i)?).then_some(axis)
+        };
+        let axes = axes.iter().enumerate().map(backwards).collect::<Option<_>>()?;
+        return Some(Action::Resample { axes });
+    }
     let picks = axes.iter().enumerate().map(|(i, &axis)| {
         range(extent(constants, node, axis), axis, *starts.get(i)?, *stops.get(i)?, *steps.get(i)?)
     });
@@ -129,9 +149,20 @@ fn strided_slice(constants: Constants<'_>, node: &Node, rank: usize) -> Option<A
     {
         return None;
     }
-    let mut picks = Vec::new();
+    let (mut picks, mut reversed) = (Vec::new(), Vec::new());
     for (axis, first) in begins.iter().copied().enumerate() {
         let size = extent(constants, node, axis);
+        let step = *steps.get(axis)?;
+        if step < 0 {
+            // A mask stands for the end that the direction begins with.
+            let begin = if mask("begin_mask", axis) { -1 } else { first };
+            let end = if mask("end_mask", axis) { i64::MIN } else { *ends.get(axis)? };
+            if mask("shrink_axis_mask", axis) || !reverses(size, begin, end, step) {
+                return None;
+            }
+            reversed.push(axis);
+            continue;
+        }
         let begin = if mask("begin_mask", axis) { 0 } else { first };
         let end = if mask("end_mask", axis) { i64::MAX } else { *ends.get(axis)? };
         if mask("shrink_axis_mask", axis) {
@@ -140,12 +171,16 @@ fn strided_slice(constants: Constants<'_>, node: &Node, rank: usize) -> Option<A
             picks.push(pick);
             continue;
         }
-        let pick = range(size, axis, begin, end, *steps.get(axis)?)?;
+        let pick = range(size, axis, begin, end, step)?;
         if !whole(&pick) {
             picks.push(pick);
         }
     }
-    Some(Action::Select(vec![picks]))
+    match (&picks[..], &reversed[..]) {
+        (_, []) => Some(Action::Select(vec![picks])),
+        ([], _) => Some(Action::Resample { axes: reversed }),
+        _ => None,
+    }
 }
 
 fn gather(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
@@ -162,11 +197,21 @@ fn gather(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> 
             (pick.drops, pick.to_end) = (true, false);
             pick
         }
+        1 if extent(constants, node, axis) == Some(values.len()) && values.len() > 1 && falls(&values) => {
+            return Some(Action::Resample { axes: vec![axis] });
+        }
         1 => Selection { axis, start: None, to_end: false, step: 0, drops: false },
         2 => return unfold(constants, axis, indices, &values),
         _ => return None,
     };
     Some(Action::Select(vec![vec![pick]]))
+}
+
+/// Whether indices run from the last to the first; negative ones count from the end.
+fn falls(values: &[i64]) -> bool {
+    let count = values.len();
+    let at = |value: i64| usize::try_from(if value < 0 { value + count as i64 } else { value });
+    values.iter().enumerate().all(|(i, value)| at(*value) == Ok(count - 1 - i))
 }
 
 /// A gather of all `offset * dilation + patch * stride`.
@@ -211,6 +256,20 @@ mod tests {
         }
         assert_eq!(picked(None, 1, 10, 1), Some((Some(1), false, 1)));
         assert_eq!(picked(None, 1, i64::MAX, 1), Some((Some(1), true, 1)));
+    }
+
+    #[test]
+    fn a_whole_axis_is_reversed_in_many_ways() {
+        for (start, stop) in [(-1, i64::MIN), (9, -11), (i64::MAX, -11), (-1, -i64::from(i32::MAX))] {
+            assert!(reverses(Some(10), start, stop, -1), "{start} {stop}");
+        }
+        assert!(reverses(None, -1, i64::MIN, -1));
+        for (start, stop, step) in
+            [(-1, 0, -1), (-2, i64::MIN, -1), (8, -11, -1), (-1, i64::MIN, -2), (0, 10, 1)]
+        {
+            assert!(!reverses(Some(10), start, stop, step), "{start} {stop} {step}");
+        }
+        assert!(falls(&[2, 1, 0]) && falls(&[-1, -2, -3]) && !falls(&[2, 0, 1]) && !falls(&[3, 2, 1]));
     }
 
     #[test]

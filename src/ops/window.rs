@@ -53,17 +53,7 @@ pub(super) fn action(constants: Constants<'_>, node: &Node, rank: usize) -> Opti
         .iter()
         .all(|name| node.op.integers(name).is_none_or(|pads| pads.iter().all(|pad| *pad == 0)));
     let adaptive = matches!(node.op.kind, OpKind::AdaptiveAvgPool | OpKind::AdaptiveMaxPool);
-    let kernel: Vec<Dim> = match kind {
-        WindowKind::Pool(_) if adaptive => input.clone(),
-        WindowKind::Pool(_) => {
-            let kernel = node.op.integers("kernel")?;
-            kernel.iter().map(|size| usize::try_from(*size).map_or(Dim::Dynamic, Dim::Fixed)).collect()
-        }
-        WindowKind::Convolution => spatial(&constants.fact(*node.inputs.get(1)?).shape),
-        WindowKind::GroupConvolution => {
-            constants.fact(*node.inputs.get(1)?).shape.get(3..).map(<[Dim]>::to_vec)?
-        }
-    };
+    let kernel = kernel(constants, node)?;
     let strides = node.op.integers("strides").is_none_or(|strides| strides.iter().all(|stride| *stride == 1));
     let close = node.op.integers("dilations").is_none_or(|list| list.iter().all(|dilation| *dilation == 1));
     let single = output.iter().all(|dim| dim.is_one());
@@ -75,4 +65,20 @@ pub(super) fn action(constants: Constants<'_>, node: &Node, rank: usize) -> Opti
         Extent::Local
     };
     Some(Action::Window(Window { kind, extent }))
+}
+
+/// How far a window reaches along each spatial axis, in elements.
+pub(super) fn kernel(constants: Constants<'_>, node: &Node) -> Option<Vec<Dim>> {
+    let spatial = |input: usize, from: usize| {
+        constants.fact(*node.inputs.get(input)?).shape.get(from..).map(<[Dim]>::to_vec)
+    };
+    match &node.op.kind {
+        OpKind::Convolution => spatial(1, 2),
+        OpKind::GroupConvolution => spatial(1, 3),
+        OpKind::AdaptiveAvgPool | OpKind::AdaptiveMaxPool => spatial(0, 2),
+        _ => {
+            let kernel = node.op.integers("kernel")?;
+            Some(kernel.iter().map(|size| usize::try_from(*size).map_or(Dim::Dynamic, Dim::Fixed)).collect())
+        }
+    }
 }

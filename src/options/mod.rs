@@ -23,6 +23,8 @@ pub struct Options {
     pub method: Option<Method>,
     /// The output that is explained, by tensor or layer name; needed only where several fit.
     pub output: Option<String>,
+    /// The input whose part in the output is explained, by tensor or layer name, where several are images.
+    pub input: Option<String>,
     /// Whether the model is taken for a classifier or a detector; `None` decides from its outputs.
     pub task: Option<Task>,
     /// The target, by layer or tensor name; none finds it. Detectors take one for each scale.
@@ -69,6 +71,7 @@ impl Default for Options {
         Self {
             method: None,
             output: None,
+            input: None,
             task: None,
             target_layers: Vec::new(),
             anchors: None,

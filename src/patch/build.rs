@@ -220,6 +220,24 @@ impl Patch<'_> {
         self.add(hint, op, vec![x, begin, end, stride], vec![fact])
     }
 
+    /// Axes from their last element to their first.
+    pub(crate) fn reverse(&mut self, hint: &str, x: OutletId, axes: &[usize]) -> OutletId {
+        let fact = self.fact(x).clone();
+        let rank = fact.rank();
+        // Masks leave begin and end to the direction.
+        let all = |value: i64| vec![value.to_string(); rank].join(", ");
+        let op = Op::new(OpKind::StridedSlice, "opset1")
+            .with("begin_mask", all(1))
+            .with("end_mask", all(1))
+            .with("new_axis_mask", all(0))
+            .with("shrink_axis_mask", all(0))
+            .with("ellipsis_mask", all(0));
+        let strides: Vec<i64> = (0..rank).map(|axis| if axes.contains(&axis) { -1 } else { 1 }).collect();
+        let ends = self.integers(&format!("{hint}/ends"), &vec![0; rank]);
+        let strides = self.integers(&format!("{hint}/stride"), &strides);
+        self.add(hint, op, vec![x, ends, ends, strides], vec![fact])
+    }
+
     /// A 1-D i64 tensor of one element that holds an extent.
     pub(crate) fn size_tensor(&mut self, hint: &str, size: &Size) -> OutletId {
         match size {

@@ -4,6 +4,7 @@ use image::imageops::FilterType;
 use image::{DynamicImage, GenericImage as _, Rgba};
 use ndarray::Array2;
 
+use super::lay::Lay;
 use crate::error::{Error, Result};
 use crate::ir::Resize;
 
@@ -87,18 +88,17 @@ impl Geometry {
 
     /// Brings a map over the input to the photo's size, `[height, width]`, bilinear.
     ///
-    /// Pixels that the input does not show get the map's smallest value.
-    pub fn to_photo(&self, map: &Array2<f32>) -> Array2<f32> {
-        let least = map.iter().copied().fold(f32::INFINITY, f32::min);
+    /// Pixels that the input does not show, or that the map does not cover, get its smallest value.
+    pub fn to_photo(&self, map: &Array2<f32>, lay: &Lay) -> Array2<f32> {
         let place = |at: usize, scale: f64, offset: f64, input: usize| {
-            let shown = ((at as f64 + 0.5) * scale + offset) / input as f64;
-            (0.0..=1.0).contains(&shown).then_some(shown)
+            let shown = (at as f64 + 0.5) * scale + offset;
+            (0.0..=input as f64).contains(&shown).then_some(shown)
         };
         let columns: Vec<Option<f64>> =
             (0..self.photo.0).map(|x| place(x, self.scale.0, self.offset.0, self.input.0)).collect();
         let rows: Vec<Option<f64>> =
             (0..self.photo.1).map(|y| place(y, self.scale.1, self.offset.1, self.input.1)).collect();
-        sample(map, &rows, &columns, least)
+        lay.at(map, &rows, &columns, (self.input.1, self.input.0))
     }
 
     /// A box `[x1, y1, x2, y2]` of input pixels in photo pixels, cut at the photo's edges.
@@ -112,47 +112,13 @@ impl Geometry {
     }
 }
 
-/// Brings a map to another size, bilinear, with pixel centres at halves and edges repeated.
-#[allow(clippy::cast_precision_loss)]
-pub(crate) fn resize_map(map: &Array2<f32>, height: usize, width: usize) -> Array2<f32> {
-    let places =
-        |count: usize| (0..count).map(|at| Some((at as f64 + 0.5) / count as f64)).collect::<Vec<_>>();
-    sample(map, &places(height), &places(width), 0.0)
-}
-
-/// Values of a map at relative places (0 to 1 from edge to edge); `outside` where there is none.
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn sample(map: &Array2<f32>, rows: &[Option<f64>], columns: &[Option<f64>], outside: f32) -> Array2<f32> {
-    let (height, width) = map.dim();
-    if height == 0 || width == 0 {
-        return Array2::from_elem((rows.len(), columns.len()), outside);
-    }
-    // The two cells around a place, and how far it is from the first to the second.
-    let cells = |place: Option<f64>, count: usize| {
-        let at = (place? * count as f64 - 0.5).clamp(0.0, (count - 1) as f64);
-        let first = at as usize;
-        Some((first, (first + 1).min(count - 1), (at - first as f64) as f32))
-    };
-    let across: Vec<_> = columns.iter().map(|place| cells(*place, width)).collect();
-    let mut out = Array2::from_elem((rows.len(), columns.len()), outside);
-    for (mut line, place) in out.rows_mut().into_iter().zip(rows) {
-        let Some((above, below, down)) = cells(*place, height) else { continue };
-        for (value, place) in line.iter_mut().zip(&across) {
-            let Some((left, right, over)) = *place else { continue };
-            let upper = map[[above, left]] + (map[[above, right]] - map[[above, left]]) * over;
-            let lower = map[[below, left]] + (map[[below, right]] - map[[below, left]]) * over;
-            *value = upper + (lower - upper) * down;
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use image::{Rgb, RgbImage};
     use ndarray::array;
 
     use super::*;
+    use crate::preprocess::resize_map;
 
     /// A photo of 8x4 whose left half is white.
     fn photo() -> DynamicImage {
@@ -182,7 +148,7 @@ mod tests {
     fn a_map_comes_back_to_where_its_pixels_came_from() {
         // One value for each quarter of the input's width; rows alike.
         let map = Array2::from_shape_fn((4, 4), |(_, x)| [1.0, 2.0, 3.0, 4.0][x]);
-        let back = |resize| Geometry::new(resize, (8, 4), (4, 4)).to_photo(&map);
+        let back = |resize| Geometry::new(resize, (8, 4), (4, 4)).to_photo(&map, &Lay::WHOLE);
         let standard = back(Resize::Standard);
         assert_eq!(standard.dim(), (4, 8));
         assert_eq!((standard[[0, 0]], standard[[0, 7]]), (1.0, 4.0));
@@ -190,7 +156,7 @@ mod tests {
         assert_eq!(back(Resize::Crop).row(1).to_vec(), [1.0, 1.0, 1.0, 2.0, 3.0, 4.0, 1.0, 1.0]);
         // With letterbox, rows 1 and 2 of the input show the photo.
         let rows = Array2::from_shape_fn((4, 4), |(y, _)| [9.0, 5.0, 6.0, 9.0][y]);
-        let boxed = Geometry::new(Resize::FitToWindowLetterbox, (8, 4), (4, 4)).to_photo(&rows);
+        let boxed = Geometry::new(Resize::FitToWindowLetterbox, (8, 4), (4, 4)).to_photo(&rows, &Lay::WHOLE);
         assert_eq!((boxed[[1, 0]], boxed[[2, 0]]), (5.25, 5.75));
     }
 

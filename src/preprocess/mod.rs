@@ -6,7 +6,9 @@
 
 mod fit;
 mod input;
+mod lay;
 mod photo;
+mod sample;
 
 use std::fmt;
 
@@ -14,9 +16,10 @@ use image::DynamicImage;
 use serde::Serialize;
 
 pub use fit::Geometry;
-pub(crate) use fit::resize_map;
 pub use input::ImageInput;
 pub(crate) use input::{Declared, layout};
+pub use lay::Lay;
+pub(crate) use lay::{Placed, resize_map};
 pub use photo::Photo;
 pub(crate) use photo::photos;
 

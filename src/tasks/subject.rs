@@ -1,6 +1,7 @@
 //! What is explained, apart from how.
 
 use super::{Logits, ScoreMaps};
+use crate::analysis::Placement;
 use crate::ir::{Dim, Record, key};
 use crate::model::Model;
 
@@ -36,6 +37,14 @@ impl Subject {
         match self {
             Self::Scores(logits) => logits.classes,
             Self::Maps(maps) => Dim::Fixed(maps.classes),
+        }
+    }
+
+    /// Where positions of its own lie in an input, where it has any and that is known.
+    pub(crate) fn placement(&self) -> Option<Placement> {
+        match self {
+            Self::Scores(_) => None,
+            Self::Maps(maps) => maps.placement(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::detector::Detector;
 use super::layout::{Layout, parse_grid};
+use super::lie::Lie;
 use super::record::Record;
 use crate::graph::{Graph, OutletId};
 use crate::ir::{Classes, ElementType, key};
@@ -21,6 +22,8 @@ pub(super) struct Definition {
     pub(super) output: String,
     /// Tensor name of the feature vector, where one was added.
     pub(super) feature_vector: Option<String>,
+    /// Where positions lie in the input, where that is recorded.
+    pub(super) lie: Option<Lie>,
 }
 
 /// A method's own part of a [`Definition`].
@@ -113,7 +116,7 @@ impl Definition {
     /// # Errors
     /// A message where the method is not known here, or an entry is missing or makes no sense.
     pub(super) fn read(record: &Record<'_>, graph: &Graph) -> Result<Definition, String> {
-        let method = match record.method() {
+        let mut method = match record.method() {
             name @ ("reciprocam" | "vitreciprocam") => Method::Masked {
                 masking: match name {
                     "reciprocam" => Masking { kernel: Kernel::Single, prefix: false, also: Vec::new() },
@@ -127,6 +130,14 @@ impl Definition {
             "classprobabilitymap" => Method::ClassMaps(Detector::read(record, graph, record.targets()?)?),
             other => return Err(format!("the definition of the method '{other}' is not known here")),
         };
+        let scales = if let Method::ClassMaps(detector) = &method { detector.scales.len() } else { 0 };
+        let lie = Lie::read(record, scales)?;
+        if let (Method::ClassMaps(detector), Some(true)) =
+            (&mut method, lie.as_ref().map(|lie| lie.turn().transposed))
+        {
+            // The size that is recorded is that of the maps as they are handed out.
+            detector.size = (detector.size.1, detector.size.0);
+        }
         let element = record.required(key::SALIENCY_TYPE)?;
         let element = match ElementType::from_attribute(element) {
             Some(element @ (ElementType::U8 | ElementType::F32 | ElementType::F16)) => element,
@@ -143,6 +154,7 @@ impl Definition {
             delivered: if record.version() == 10 { ElementType::F32 } else { element },
             output: record.required(key::OUTPUT)?.to_owned(),
             feature_vector: record.get(key::FEATURE_VECTOR).map(str::to_owned),
+            lie,
         })
     }
 }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use ndarray::{Array3, Array4, Array5, ArrayD, Axis, Ix5, IxDyn, Slice, Zip, concatenate};
 
 use super::layout::parse_grid;
+use super::place::Grid;
 use super::record::Record;
 use crate::graph::{Graph, OutletId};
 use crate::ir::{Classes, key};
@@ -126,6 +127,27 @@ impl Detector {
         let channels = self.scales.iter().flat_map(|scale| [Some(&scale.scores), scale.objectness.as_ref()]);
         let maps = channels.flatten().map(|channels| channels.outlet);
         maps.chain(self.features.iter().copied()).collect()
+    }
+
+    /// How the scores of each scale are spread over its positions, from the values of [`Detector::wanted`].
+    ///
+    /// # Errors
+    /// A message where values and record contradict each other.
+    pub(super) fn grids(&self, values: &mut impl Iterator<Item = Tensor>) -> Result<Vec<Grid>, String> {
+        let mut grids = Vec::new();
+        for scale in &self.scales {
+            let scores = scale.scores.take(values)?;
+            if scale.objectness.is_some() {
+                values.next();
+            }
+            let (height, width) = (scores.len_of(Axis(3)), scores.len_of(Axis(4)));
+            let at = |position: usize| {
+                let row = scores.index_axis(Axis(3), position / width);
+                row.index_axis_move(Axis(3), position % width).iter().copied().collect()
+            };
+            grids.push(Grid { height, width, values: (0..height * width).map(at).collect() });
+        }
+        Ok(grids)
     }
 
     /// The maps `[N,classes,H,W]`, and the best score of each class anywhere `[N,classes]`, from the values of

@@ -1,12 +1,13 @@
 //! Translation validation: does a model with a saliency branch hold what it promises?
 //!
-//! Four checks, none of which relies on how the branch was made:
+//! Checks, none of which relies on how the branch was made:
 //!
 //! 1. structure: the original's layers, edges and weights are all there, byte for byte;
 //! 2. outputs: both models give the same answers on the same inputs;
 //! 3. saliency: the maps equal those of the definition, computed position by position on the
 //!    original, cut in two at the feature map;
-//! 4. cost: latency of both models, measured in turns.
+//! 4. place: what is said of where positions lie in the input is so;
+//! 5. cost: latency of both models, measured in turns.
 //!
 //! Check 1 needs no runtime, the others need OpenVINO.
 
@@ -17,7 +18,9 @@ mod cut;
 mod definition;
 mod detector;
 mod layout;
+mod lie;
 mod outputs;
+mod place;
 mod record;
 mod reference;
 mod report;
@@ -32,6 +35,7 @@ pub use check::{Check, Outcome};
 pub use compare::MapFigures;
 pub use cost::CostFigures;
 pub use outputs::OutputFigures;
+pub use place::PlaceFigures;
 pub use report::{FeatureFigures, InputReport, RecordReport, Report, RuntimeReport};
 pub use shapes::ShapeOverride;
 pub use structure::StructureFigures;
@@ -118,10 +122,16 @@ pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<
     match Runtime::load(&options.runtime) {
         Ok(mut runtime) => {
             runtime.heed(&options.interrupt);
-            let inputs = inputs.iter().zip(preprocessing);
-            report.inputs = inputs.map(|(input, how)| describe_input(input, how)).collect();
+            let fed = inputs.iter().zip(preprocessing);
+            report.inputs = fed.map(|(input, how)| describe_input(input, how)).collect();
             report.samples = samples.len();
-            let pair = Pair { old: &old, new: &new, new_weights: &weights, definition: &definition };
+            let pair = Pair {
+                old: &old,
+                new: &new,
+                new_weights: &weights,
+                definition: &definition,
+                inputs: &inputs,
+            };
             pair.run(runtime, &samples, options, &mut report)?;
         }
         Err(e) => not_run(&mut report, &e),
@@ -155,6 +165,7 @@ fn blank(original: &Path, model: &Path) -> Report {
         outputs: Check::not_checked("the models were not run"),
         saliency: Check::not_checked("the models were not run"),
         feature_vector: None,
+        place: Check::not_checked("the models were not run"),
         cost: None,
         scaled: true,
     }
@@ -198,6 +209,7 @@ fn not_run(report: &mut Report, error: &RuntimeError) {
     report.outputs = Check::not_checked(error.message());
     // Said once is enough.
     report.saliency = Check::not_checked("there is no runtime");
+    report.place = Check::not_checked("there is no runtime");
     report.cost = report.cost.take().map(|_| Check::not_checked("there is no runtime"));
 }
 
@@ -227,6 +239,9 @@ fn samples(old: &Model, inputs: &[Input], info: &ModelInfo, options: &VerifyOpti
     Ok((vec![set], how))
 }
 
+/// What became of the maps, of the feature vector, and of where maps lie.
+type Compared = (Check<MapFigures>, Option<Check<FeatureFigures>>, Check<PlaceFigures>);
+
 /// Both models, ready to be run.
 struct Pair<'a> {
     old: &'a Model,
@@ -234,6 +249,7 @@ struct Pair<'a> {
     new_weights: &'a Path,
     /// What the record says, or why it says nothing.
     definition: &'a Result<Definition, String>,
+    inputs: &'a [Input],
 }
 
 impl Pair<'_> {
@@ -317,13 +333,35 @@ impl Pair<'_> {
         };
         let vector = definition.feature_vector.as_deref().map(|name| place(name).ok_or(name));
         match self.compare(runtime, definition, samples, found, output, vector) {
-            Ok((maps, features)) => (report.saliency, report.feature_vector) = (maps, features),
+            Ok((maps, features, place)) => {
+                (report.saliency, report.feature_vector, report.place) = (maps, features, place);
+            }
             Err(e @ (Error::Usage(_) | Error::Runtime(_))) => {
                 report.saliency = Check::not_checked(e.message());
+                report.place = Check::not_checked("the features were not reached");
             }
             Err(e) => return Err(e),
         }
         Ok(())
+    }
+
+    /// Whether positions lie where the record says.
+    fn place(
+        &self,
+        reference: &mut Reference<'_>,
+        definition: &Definition,
+        inputs: &[Tensor],
+    ) -> Result<Check<PlaceFigures>> {
+        let Some(lie) = &definition.lie else {
+            return Ok(Check::not_checked(
+                "the record does not say where positions lie in the input: that was not known, or an older version \
+                 added the branch",
+            ));
+        };
+        Ok(match place::check(lie, self.inputs, inputs, |inputs| reference.observed(inputs))? {
+            place::Found::Judged(problems, figures) => Check::judged(problems, figures),
+            place::Found::Not(reason) => Check::not_checked(reason),
+        })
     }
 
     fn compare(
@@ -334,7 +372,7 @@ impl Pair<'_> {
         found: &[Vec<Tensor>],
         output: usize,
         vector: Option<Result<usize, &str>>,
-    ) -> Result<(Check<MapFigures>, Option<Check<FeatureFigures>>)> {
+    ) -> Result<Compared> {
         let mut reference = Reference::new(runtime, self.old, definition)?;
         let (mut maps, mut map_problems) = (MapFigures::default(), Vec::new());
         let (mut features, mut feature_problems) = (FeatureFigures::default(), Vec::new());
@@ -362,6 +400,10 @@ impl Pair<'_> {
             ]);
         }
         let features = vector.map(|_| Check::judged(feature_problems, features));
-        Ok((maps, features))
+        let place = match samples.first() {
+            Some(inputs) => self.place(&mut reference, definition, inputs)?,
+            None => Check::not_checked("there are no samples"),
+        };
+        Ok((maps, features, place))
     }
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::compare::{larger, magnitude};
 use super::cut::{self, Head, Signature};
-use super::definition::{Definition, Masking, Method};
+use super::definition::{Definition, Features, Masking, Method};
 use super::detector::Detector;
 use super::layout::Geometry;
+use super::place::{Grid, Observed};
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, OutletId};
 use crate::ir::ElementType;
@@ -99,12 +100,45 @@ impl<'a> Reference<'a> {
         Ok(Self { model, definition, head, wanted, tap, compiled: None, folder })
     }
 
-    /// Runs one sample.
+    /// How the values whose positions are recorded are spread over them, for one set of inputs.
+    ///
+    /// # Errors
+    /// As [`Reference::run`].
+    pub(super) fn observed(&mut self, inputs: &[Tensor]) -> Result<Observed> {
+        let mut values = self.tapped(inputs)?.into_iter();
+        let features = match &self.definition.method {
+            Method::Masked { features, .. } | Method::ActivationMap { features } => features,
+            Method::ClassMaps(detector) => {
+                let grids = detector.grids(&mut values).map_err(wrong_maps)?;
+                return Ok(grids.into_iter().map(Some).collect());
+            }
+        };
+        let Some(target) = values.next() else { return Ok(Vec::new()) };
+        let geometry = fit(features, &target)?;
+        let values = target.values()?;
+        let at = |position| geometry.at_position(position).map(|element| values[element]).collect();
+        let (height, width) = (geometry.height, geometry.width);
+        Ok(vec![Some(Grid { height, width, values: (0..geometry.positions()).map(at).collect() })])
+    }
+
+    /// Runs one sample; maps lie as the record says that they are handed out.
+    ///
+    /// # Errors
+    /// As [`Reference::as_computed`].
+    pub(super) fn run(&mut self, runtime: &mut Runtime, inputs: &[Tensor]) -> Result<Expected> {
+        let expected = self.as_computed(runtime, inputs)?;
+        let Some(lie) = &self.definition.lie else { return Ok(expected) };
+        let [batch, height, width] = expected.extents;
+        let (maps, (height, width)) = lie.turn().apply(&expected.maps, (height, width));
+        Ok(Expected { extents: [batch, height, width], maps, ..expected })
+    }
+
+    /// Runs one sample; maps lie as what they are computed from.
     ///
     /// # Errors
     /// [`Error::Usage`] where the tensors are not what the record says, [`Error::Runtime`] where
     /// OpenVINO fails.
-    pub(super) fn run(&mut self, runtime: &mut Runtime, inputs: &[Tensor]) -> Result<Expected> {
+    fn as_computed(&mut self, runtime: &mut Runtime, inputs: &[Tensor]) -> Result<Expected> {
         let mut values = self.tapped(inputs)?.into_iter();
         let missing = || Error::Internal("an output of the tapped model is missing".to_owned());
         let (masked, recorded) = match &self.definition.method {
@@ -113,10 +147,7 @@ impl<'a> Reference<'a> {
             Method::ClassMaps(detector) => return class_maps(detector, values),
         };
         let target = values.next().ok_or_else(missing)?;
-        let geometry = recorded
-            .layout
-            .fit(target.shape(), recorded.grid)
-            .map_err(|message| Error::usage(format!("the record's target: {message}")))?;
+        let geometry = fit(recorded, &target)?;
         let features = target.values()?;
         let coarseness = coarseness(target.element());
         let pooled = Pooled::new(&geometry, &features);
@@ -213,6 +244,16 @@ impl<'a> Reference<'a> {
     }
 }
 
+/// Where the elements of the recorded features are.
+fn fit(features: &Features, target: &Tensor) -> Result<Geometry> {
+    let fitted = features.layout.fit(target.shape(), features.grid);
+    fitted.map_err(|message| Error::usage(format!("the record's target: {message}")))
+}
+
+fn wrong_maps(message: String) -> Error {
+    Error::usage(format!("the record's class maps: {message}"))
+}
+
 /// How much coarser than single precision values are, which the runtime rounds on handing them out.
 fn coarseness(element: ElementType) -> f64 {
     match element {
@@ -226,11 +267,10 @@ fn coarseness(element: ElementType) -> f64 {
 fn class_maps(detector: &Detector, values: std::vec::IntoIter<Tensor>) -> Result<Expected> {
     let coarseness = values.as_slice().iter().map(|tensor| coarseness(tensor.element())).fold(1.0, f64::max);
     let mut values = values;
-    let wrong = |message| Error::usage(format!("the record's class maps: {message}"));
-    let (maps, logits) = detector.maps(&mut values).map_err(wrong)?;
+    let (maps, logits) = detector.maps(&mut values).map_err(wrong_maps)?;
     let mut pooled = Pooled::default();
     if !detector.features.is_empty() {
-        let (means, channels, magnitude) = detector.pooled(&mut values).map_err(wrong)?;
+        let (means, channels, magnitude) = detector.pooled(&mut values).map_err(wrong_maps)?;
         pooled = Pooled { means, channels, magnitude };
     }
     let (batch, classes, height, width) = maps.dim();

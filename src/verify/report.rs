@@ -9,6 +9,7 @@ use super::check::{Check, Outcome};
 use super::compare::MapFigures;
 use super::cost::CostFigures;
 use super::outputs::OutputFigures;
+use super::place::PlaceFigures;
 use super::structure::StructureFigures;
 use crate::message::Words;
 use crate::preprocess::Preprocessing;
@@ -103,7 +104,9 @@ pub struct Report {
     pub saliency: Check<MapFigures>,
     /// Check 3 for the feature vector, where one was added.
     pub feature_vector: Option<Check<FeatureFigures>>,
-    /// Check 4: what the branch costs, where that was asked for.
+    /// Check 4: positions lie where the record says.
+    pub place: Check<PlaceFigures>,
+    /// Check 5: what the branch costs, where that was asked for.
     pub cost: Option<Check<CostFigures>>,
     /// Whether differences of maps are in steps of 255.
     pub scaled: bool,
@@ -118,6 +121,7 @@ impl Report {
             outputs: self.outputs.in_words(words),
             saliency: self.saliency.in_words(words),
             feature_vector: self.feature_vector.map(|check| check.in_words(words)),
+            place: self.place.in_words(words),
             cost: self.cost.map(|check| check.in_words(words)),
             ..self
         }
@@ -130,6 +134,7 @@ impl Report {
             Some(self.outputs.outcome),
             Some(self.saliency.outcome),
             self.feature_vector.as_ref().map(|check| check.outcome),
+            Some(self.place.outcome),
             self.cost.as_ref().map(|check| check.outcome),
         ];
         let has = |wanted| outcomes.iter().flatten().any(|outcome| *outcome == wanted);
@@ -187,6 +192,7 @@ impl fmt::Display for Report {
         if let Some(check) = &self.feature_vector {
             line(f, "features", check)?;
         }
+        line(f, "place", &self.place)?;
         if let Some(check) = &self.cost {
             line(f, "cost", check)?;
         }
@@ -277,6 +283,19 @@ impl fmt::Display for WithUnit<'_> {
 impl fmt::Display for FeatureFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} values, largest difference {:.1e}", self.values, self.largest_difference)
+    }
+}
+
+impl fmt::Display for PlaceFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [rows, columns] = self.off;
+        write!(
+            f,
+            "{} places, {:.1} % of positions change less than the one that is recorded, the most off by {rows} rows and \
+             {columns} columns",
+            self.places,
+            100.0 * self.share
+        )
     }
 }
 

@@ -180,6 +180,7 @@ mod tests {
             delivered: element,
             output: "saliency_map".to_owned(),
             feature_vector: None,
+            lie: None,
         }
     }
 

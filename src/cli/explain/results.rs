@@ -70,7 +70,7 @@ impl<'a> Results<'a> {
         let mut targets: Vec<Value> = Vec::new();
         let mut files = self.folder.as_mut().map(|folder| folder.photo(&photo.path));
         for (place, target) in explanation.targets.iter().enumerate() {
-            let map = explanation.geometry.to_photo(&target.map);
+            let map = explanation.over_photo(&target.map);
             let mut entry = serde_json::to_value(target).unwrap_or_default();
             let mut written = String::new();
             if let Some(files) = &mut files {

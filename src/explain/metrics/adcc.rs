@@ -5,7 +5,7 @@ use ndarray::Array2;
 use super::scaled;
 use crate::error::Result;
 use crate::explain::{Explainer, Watch};
-use crate::preprocess::resize_map;
+use crate::preprocess::Lay;
 
 /// The three parts of ADCC.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,12 +28,13 @@ impl Adcc {
 
 impl Explainer {
     /// Measures a map `[height, width]`; of `classes` the first is the map's own, where it has one, and the
-    /// second that whose score is watched.
+    /// second that whose score is watched; `lay` says where the method's maps lie.
     pub(super) fn adcc(
         &mut self,
         pixels: &[f32],
         map: &Array2<f32>,
         classes: (Option<usize>, usize),
+        lay: Lay,
         watch: &dyn Watch,
     ) -> Result<Adcc> {
         let map = scaled(map);
@@ -47,7 +48,7 @@ impl Explainer {
         let (whole, seen) = (f64::from(scores[0]), f64::from(scores[1]));
         let average_drop = if whole > 0.0 { (whole - seen).max(0.0) / whole } else { 0.0 };
         let again = self.map_of(&masked, classes.0, watch)?;
-        let again = scaled(&resize_map(&again, map.nrows(), map.ncols()));
+        let again = scaled(&lay.over(&again, map.nrows(), map.ncols()));
         #[allow(clippy::cast_precision_loss)]
         let complexity = map.iter().map(|value| f64::from(*value)).sum::<f64>() / map.len().max(1) as f64;
         Ok(Adcc { average_drop, coherency: f64::midpoint(correlation(&map, &again), 1.0), complexity })

@@ -19,7 +19,6 @@ pub use pointing::{BoxList, hits};
 use super::watch::Watch;
 use super::{Explainer, Explanation, Target};
 use crate::error::{Error, Result};
-use crate::preprocess::resize_map;
 
 /// What was measured of one map.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
@@ -85,7 +84,7 @@ impl Explainer {
             let label = target.class.map(|_| target.label.as_str());
             let found = boxes.of(&explanation.path, label);
             if !found.is_empty() {
-                metrics.pointing = Some(hits(&explanation.geometry.to_photo(&target.map), &found));
+                metrics.pointing = Some(hits(&explanation.over_photo(&target.map), &found));
             }
         }
         let Some(best) = explanation.best.first() else { return Ok(metrics) };
@@ -94,13 +93,13 @@ impl Explainer {
             return Err(Error::usage(message.to_owned()));
         }
         let (width, height) = explanation.geometry.input;
-        let map = resize_map(&target.map, height, width);
+        let map = explanation.lay.over(&target.map, height, width);
         let class = target.class.unwrap_or(best.class);
         let pixels = &explanation.fitted;
         let (insertion, deletion) = self.auc(pixels, &map, class, watch)?;
         metrics.insertion = Some(insertion);
         metrics.deletion = Some(deletion);
-        let found = self.adcc(pixels, &map, (target.class, class), watch)?;
+        let found = self.adcc(pixels, &map, (target.class, class), explanation.lay, watch)?;
         metrics.average_drop = Some(found.average_drop);
         metrics.coherency = Some(found.coherency);
         metrics.complexity = Some(found.complexity);

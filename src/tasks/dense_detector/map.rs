@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::head;
-use crate::analysis::{Atom, Axes, Axis, Labels, Role};
+use crate::analysis::{Atom, Axes, Axis, Labels, Placement, Role};
 use crate::graph::{Graph, OutletId, Size};
 use crate::ir::{Dim, Record, key};
 use crate::model::Model;
@@ -99,6 +99,12 @@ impl ChannelMap {
             record.add(key::activation_of(name), activation.name());
         }
         record.add(name, &model.node(self.outlet.node).name);
+    }
+
+    /// Where positions lie in an input, where that is known.
+    pub(crate) fn placement(&self) -> Option<Placement> {
+        let atom = |role| self.axes.0.iter().flat_map(|axis| &axis.atoms).find(|atom| atom.role == role);
+        Placement::of(atom(Role::Height)?, atom(Role::Width)?)
     }
 
     /// Height and width.

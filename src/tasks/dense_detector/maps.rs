@@ -1,8 +1,9 @@
 //! Maps of class scores, scale by scale.
 
 use super::{ChannelMap, head};
+use crate::analysis::Placement;
 use crate::graph::{Graph, OutletId};
-use crate::ir::{Record, key};
+use crate::ir::{Dim, Record, key};
 use crate::model::Model;
 use crate::refusal::Reason;
 
@@ -69,11 +70,29 @@ impl ScoreMaps {
         }
     }
 
+    /// Where the first scale lies in an input, where all are known and lie alike; those of one position lie anyhow.
+    pub(crate) fn placement(&self) -> Option<Placement> {
+        let many = |scale: &&Scale| scale.scores.grid() != [Dim::Fixed(1); 2];
+        let placements: Option<Vec<Placement>> =
+            self.scales.iter().filter(many).map(|scale| scale.scores.placement()).collect();
+        let placements = placements?;
+        let first = *placements.first()?;
+        let alike = |other: &Placement| other.input == first.input && other.turn() == first.turn();
+        placements.iter().all(alike).then_some(first)
+    }
+
     /// Records the layers of the scales.
     pub(in crate::tasks) fn record(&self, model: &Model, record: &mut Record) {
+        let placement = self.placement();
+        if let Some(input) = placement.and_then(|placement| placement.input) {
+            record.add(key::INPUT, &model.node(input).name);
+        }
         for (i, scale) in self.scales.iter().enumerate() {
-            let activated = scale.objectness.is_some();
-            scale.scores.record(model, &key::numbered(key::SCALE, i + 1), activated, record);
+            let (name, activated) = (key::numbered(key::SCALE, i + 1), scale.objectness.is_some());
+            scale.scores.record(model, &name, activated, record);
+            if let (Some(_), Some(own)) = (placement, scale.scores.placement()) {
+                own.record(key::rows_of(&name), key::columns_of(&name), record);
+            }
             if let Some(objectness) = &scale.objectness {
                 objectness.record(model, &key::numbered(key::OBJECTNESS, i + 1), activated, record);
             }

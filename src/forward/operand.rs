@@ -2,8 +2,9 @@
 
 use super::context::Context;
 use super::operation::Operation;
-use super::questions::extent_of;
+use super::questions::{View, extent_of};
 use super::why::Why;
+use crate::analysis::Atom;
 use crate::graph::{Fact, Op, OpKind, OutletId, Size};
 use crate::ir::{Dim, Shape};
 use crate::ops::Selection;
@@ -55,6 +56,10 @@ pub(super) fn repeated(
     let samples = match (dim, outer.dim().times(inner.dim())) {
         (Dim::Fixed(all), Dim::Fixed(others)) if others > 0 => Size::Fixed(all / others),
         _ if outer == one && inner == one => sizes[axis].clone(),
+        // Composed as the result is, of an unknown batch and known heads.
+        _ if cx.view().batch(outlet)? == axis && composed_alike(cx.view(), outlet, like)? => {
+            cx.view().batch_and_groups(like)?.0
+        }
         _ => return Err(Why::OperandBatchUnclear),
     };
     let split = |k: Size| [outer.clone(), samples.clone(), k, inner.clone()];
@@ -67,6 +72,13 @@ pub(super) fn repeated(
     let value = cx.patch.tile(&hint, value, &repeats);
     let all = Size::product(split(k));
     Ok(cx.patch.reshape(&hint, value, &around(&[all])))
+}
+
+/// Whether the batch's axis has the same factors in two values.
+fn composed_alike(view: View<'_>, a: OutletId, b: OutletId) -> Result<bool, Why> {
+    let ((a, at), (b, other)) = (view.batch_atoms(a)?, view.batch_atoms(b)?);
+    let factors = |atoms: &[Atom]| atoms.iter().map(|atom| (atom.role, atom.size)).collect::<Vec<_>>();
+    Ok(at == other && factors(a) == factors(b))
 }
 
 /// Clones a selection on `x`, whose batch may be larger than the original's; the results have the given shapes.

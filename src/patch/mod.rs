@@ -100,6 +100,9 @@ impl<'m> Patch<'m> {
     ///
     /// `outputs` are the types and shapes that OpenVINO will infer; they are written to the file as given.
     pub(crate) fn add(&mut self, hint: &str, op: Op, inputs: Vec<OutletId>, outputs: Vec<Fact>) -> OutletId {
+        if let Some(swapped) = self.swapped(hint, &op, &inputs) {
+            return swapped;
+        }
         let inputs = match op.kind {
             OpKind::MatMul => inputs,
             _ => inputs.into_iter().map(|input| self.own_weight(input)).collect(),

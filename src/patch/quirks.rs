@@ -1,7 +1,8 @@
 //! What plugins of the runtime force upon a patch.
 
 use super::Patch;
-use crate::graph::{Node, NodeId, OpKind, OutletId};
+use crate::graph::{Node, NodeId, Op, OpKind, OutletId, Size};
+use crate::ir::Dim;
 
 impl Patch<'_> {
     /// A weight that a product of the original reads through a Convert, such as one in half precision, through one
@@ -31,5 +32,37 @@ impl Patch<'_> {
         // Its attributes name the original's bytes.
         let weight = self.add_with(&stored.name, stored.op.clone(), Vec::new(), facts(stored), None);
         self.add_with(&node.name, node.op.clone(), vec![weight], facts(node), None)
+    }
+
+    /// What `Transpose` makes of `[N, a, a, d]` when it swaps the middle axes, by a Gather.
+    ///
+    /// OpenVINO's CPU plugin takes an attention together with such transpositions into one kernel, and mistakes one
+    /// axis for the other where there are as many heads as tokens: on 2026.4.1, two class tokens of two heads gave maps
+    /// that were off by 164 of 255. Whatever else read a value in between gave the right ones. A Gather stays outside
+    /// of that kernel.
+    pub(super) fn swapped(&mut self, hint: &str, op: &Op, inputs: &[OutletId]) -> Option<OutletId> {
+        let (OpKind::Transpose, [x, order]) = (&op.kind, inputs) else { return None };
+        let [_, Dim::Fixed(rows), Dim::Fixed(columns), _] = self.fact(*x).shape[..] else { return None };
+        if rows != columns || rows < 2 || self.integers_of(*order)? != [0, 2, 1, 3] {
+            return None;
+        }
+        let sizes = self.sizes(*x);
+        let [outer, _, _, inner] = &sizes[..] else { return None };
+        let place = |i: usize| i64::try_from(i % rows * rows + i / rows).ok();
+        let places: Vec<i64> = (0..rows * rows).map(place).collect::<Option<_>>()?;
+        let joined = self.reshape(hint, *x, &[outer.clone(), Size::Fixed(rows * rows), inner.clone()]);
+        let places = self.integers(&format!("{hint}/places"), &places);
+        let swapped = self.gather(hint, joined, places, 1);
+        Some(self.reshape(hint, swapped, &sizes))
+    }
+
+    /// The integers of a constant, of the model or of the patch.
+    fn integers_of(&self, outlet: OutletId) -> Option<Vec<i64>> {
+        let Some(own) = outlet.node.0.checked_sub(self.graph().in_file()) else {
+            return self.model().integers(outlet);
+        };
+        let bytes = self.nodes.get(own)?.contents.as_deref()?;
+        let read = |chunk: &[u8]| chunk.try_into().ok().map(i64::from_le_bytes);
+        bytes.chunks(8).map(read).collect()
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn fused(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Result<Appli
     attend(cx, op, weights, values, false)
 }
 
-/// Checks that only keys and values are masked, on the axis of their tokens.
+/// Checks that only keys and values are masked, either of them or both, on the axis of their tokens.
 fn of_plain_queries(
     view: View<'_>,
     op: Operation<'_>,
@@ -125,15 +125,13 @@ fn of_plain_queries(
         return Err(Why::AttentionMaskNoAddition);
     }
     let rank = view.fact(keys).rank();
-    if rank < 3
-        || view.fact(queries).rank() != rank
-        || view.fact(values).rank() != rank
-        || view.positions(keys)? != [rank - 2]
-        || view.positions(values)? != [rank - 2]
-        || view.batch(keys)? != 0
-        || view.batch(values)? != 0
-    {
+    if rank < 3 || view.fact(queries).rank() != rank || view.fact(values).rank() != rank {
         return Err(Why::KeysNotOnTokens);
+    }
+    for masked in [keys, values].into_iter().filter(|outlet| view.masked(*outlet)) {
+        if view.positions(masked)? != [rank - 2] || view.batch(masked)? != 0 {
+            return Err(Why::KeysNotOnTokens);
+        }
     }
     Ok(())
 }
@@ -159,7 +157,8 @@ fn scaled_queries(
     Ok(cx.patch.binary(&op.hint("queries"), OpKind::Multiply, queries, scale))
 }
 
-/// Scores of masked keys, `[N, .., K, P, T]`, less what is the same for all keys.
+/// Scores of masked keys, `[N, .., K, P, T]`, less what is the same for all keys; `[N, .., 1, P, T]` of keys that no
+/// mask touches.
 fn scores(
     cx: &mut Context<'_, '_>,
     hint: &str,
@@ -168,6 +167,11 @@ fn scores(
     element: ElementType,
 ) -> Result<OutletId, Why> {
     let rank = cx.patch.fact(keys).rank();
+    if !cx.view().masked(keys) {
+        let keys = cx.view().unblanked(keys);
+        let scores = cx.patch.matmul(hint, queries, keys, (false, true));
+        return Ok(cx.patch.unsqueeze(hint, scores, &[rank - 2]));
+    }
     let (mut blank, mut beside) = (None, None);
     if let Some(Background::Value(_)) = cx.view().background(keys) {
         let (background, spread) = full(cx, keys)?;
@@ -190,7 +194,8 @@ fn scores(
     Ok(cx.patch.binary(hint, OpKind::Add, logits, beside))
 }
 
-/// Weights `[N, .., K, P, T]` and masked values to one row of results for each mask and query.
+/// Weights `[N, .., K, P, T]` and values to one row of results for each mask and query. The weights of keys that no mask
+/// touches, `[N, .., 1, P, T]`, get their masks from the values.
 fn attend(
     cx: &mut Context<'_, '_>,
     op: Operation<'_>,
@@ -198,17 +203,21 @@ fn attend(
     values: OutletId,
     transposed: bool,
 ) -> Result<Applied, Why> {
-    let (background, spread) = full(cx, values)?;
-    if spread.positions {
-        return Err(Why::BlankedValueVaries);
-    }
     if cx.view().nonlinear(values) {
         return Err(Why::ValuesNotLinear);
     }
     let hint = &op.node.name;
     let element = cx.patch.fact(weights).element;
-    let masks = key_masks(cx, values, element)?;
-    let kept = cx.patch.binary(&op.hint("kept"), OpKind::Multiply, weights, masks);
+    let (mut kept, mut rest) = (weights, None);
+    if cx.view().masked(values) {
+        let (background, spread) = full(cx, values)?;
+        if spread.positions {
+            return Err(Why::BlankedValueVaries);
+        }
+        let masks = key_masks(cx, values, element)?;
+        kept = cx.patch.binary(&op.hint("kept"), OpKind::Multiply, weights, masks);
+        rest = (cx.view().background(values) != Some(Background::Zero)).then_some(background);
+    }
     let sizes = cx.patch.sizes(kept);
     let rank = sizes.len();
     let (samples, groups) = cx.view().batch_and_groups(op.out())?;
@@ -221,7 +230,7 @@ fn attend(
     let kept = cx.patch.reshape(&op.hint("kept"), kept, &rows);
     let above = above(cx, values);
     let mut result = cx.patch.matmul(hint, kept, above, (false, transposed));
-    if cx.view().background(values) != Some(Background::Zero) {
+    if let Some(background) = rest {
         let background = if transposed {
             let order: Vec<usize> = (0..rank - 3).chain([rank - 2, rank - 3]).collect();
             cx.patch.transpose(&op.hint("rest"), background, &order)

@@ -315,6 +315,17 @@ fn matmul(cx: &mut Context<'_, '_>, op: Operation<'_>, ta: bool, tb: bool) -> Re
         return flattened_product(cx, op, [value, other], tb, contracted);
     }
     cx.view().apart(value, &[contracted])?;
+    // Rows of queries have positions as well as the columns that keys become; which of them is masked has to be told.
+    let whole = op.node.outputs[0].fact.rank();
+    let lands = |axis: usize| match (axis + 2 < rank, left) {
+        (true, _) => axis + whole - rank,
+        (false, true) => whole - 2,
+        (false, false) => whole - 1,
+    };
+    let landed: Vec<usize> = cx.view().positions(value)?.into_iter().map(lands).collect();
+    if landed != cx.view().positions(op.out())? {
+        return Err(Why::PositionsOnDifferentAxes);
+    }
     if blank(cx, value) {
         return masked(cx, op, Background::Zero);
     }

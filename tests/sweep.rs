@@ -1,0 +1,96 @@
+//! Every layer of every fixture as a target, and every attention block: a map is right, or refused.
+//!
+//! By itself this takes a part of them, the same each time; `XAI_SWEEP=all cargo test --release --test sweep` takes all.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+
+mod common;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use common::{fixtures, root, runtime};
+use xai_insert::verify::{Outcome as Verdict, VerifyOptions, verify};
+use xai_insert::{Destination, Error, Method, Model, Options, Outcome, Strategy, insert};
+
+/// Of so many targets that can be had, one is tried.
+const EACH: usize = 23;
+
+/// Names of all layers that compute something, in the order of the file.
+fn layers(xml: &str) -> Vec<String> {
+    let attribute = |layer: &str, name: &str| {
+        let (_, after) = layer.split_once(&format!(" {name}=\"")).unwrap();
+        after.split_once('"').unwrap().0.to_owned()
+    };
+    let layers = xml.split("<layer ").skip(1);
+    let computes = |layer: &&str| !["Const", "Result", "ShapeOf"].contains(&&*attribute(layer, "type"));
+    layers.filter(computes).map(|layer| attribute(&format!(" {layer}"), "name")).collect()
+}
+
+/// What is tried of a model: its layers by name, and its blocks by number.
+fn tried(xml: &str) -> Vec<(String, Options)> {
+    let plain = Options::default();
+    let mut all: Vec<(String, Options)> = layers(xml)
+        .into_iter()
+        .map(|layer| (layer.clone(), Options { target_layers: vec![layer], ..plain.clone() }))
+        .collect();
+    for block in 1..4 {
+        let options = Options { block, method: Some(Method::VitReciproCam), ..plain.clone() };
+        all.push((format!("block {block}"), options.clone()));
+        all.push((format!("block {block}, no class token"), Options { class_token: false, ..options }));
+    }
+    all
+}
+
+#[test]
+fn every_target_is_right_or_refused() {
+    if !runtime() {
+        return;
+    }
+    let all = std::env::var("XAI_SWEEP").is_ok_and(|value| value == "all");
+    let folder = tempfile::tempdir().unwrap();
+    let count = RefCell::new((0usize, BTreeMap::<&str, usize>::new()));
+    let add = |what| *count.borrow_mut().1.entry(what).or_default() += 1;
+    // Detectors have no head under masks, and what OpenVINO cannot load cannot be checked.
+    let wanted = |name: &str| !name.starts_with("det_") && !name.starts_with("unknown_op");
+    let mut wrong = Vec::new();
+    for (name, path) in fixtures().into_iter().filter(|(name, _)| wanted(name)) {
+        let path = root().join(path);
+        let model = Model::read(&path, None).unwrap();
+        for (target, options) in tried(&std::fs::read_to_string(&path).unwrap()) {
+            let insertion = match insert(&model, &options) {
+                Ok(Outcome::Inserted(insertion)) => insertion,
+                Err(Error::Refused(_) | Error::Usage(_)) => {
+                    add("refused");
+                    continue;
+                }
+                other => panic!("{target}: {other:?}"),
+            };
+            count.borrow_mut().0 += 1;
+            if !all && !count.borrow().0.is_multiple_of(EACH) {
+                continue;
+            }
+            let out = folder.path().join("with_a_map.xml");
+            insertion.write(&Destination::new(&out, &[path.as_path()], true).unwrap()).unwrap();
+            let checks = VerifyOptions { samples: 1, ..VerifyOptions::default() };
+            let report = verify(&path, &out, &checks).unwrap();
+            add("verified");
+            // The image itself, or what is flat, is no target that a check can say much of.
+            let judged = [report.structure.outcome, report.outputs.outcome, report.saliency.outcome];
+            if judged.contains(&Verdict::Failed) || report.outputs.outcome != Verdict::Passed {
+                let dense = Options { strategy: Strategy::Dense, ..options };
+                let other = match insert(&model, &dense) {
+                    Ok(Outcome::Inserted(insertion)) => {
+                        insertion.write(&Destination::new(&out, &[path.as_path()], true).unwrap()).unwrap();
+                        format!("{}", verify(&path, &out, &checks).unwrap().outcome)
+                    }
+                    _ => "refused".to_owned(),
+                };
+                wrong.push(format!("{name}, {target} (dense: {other})\n{report}"));
+            }
+        }
+    }
+    let counted = count.borrow();
+    eprintln!("{} targets can be had; {:?}", counted.0, counted.1);
+    assert!(wrong.is_empty(), "{} are wrong\n{}", wrong.len(), wrong.join("\n"));
+    assert!(counted.1["verified"] > 50, "too few targets: {:?}", counted.1);
+}

@@ -63,6 +63,12 @@ fn pointwise(node: &Node) -> Option<Zero> {
     })
 }
 
+/// Whether a function of one operand may have other parameters at each element of an axis, where they are more than one
+/// number: those of a batch norm belong to axis 1; a slope may broadcast to any.
+pub(crate) fn differs_along(node: &Node, axis: usize) -> bool {
+    node.op.kind != OpKind::BatchNormInference || axis == 1
+}
+
 /// Functions of several operands that broadcast, and what becomes of zeros in them.
 fn elementwise(constants: Constants<'_>, node: &Node) -> Option<Zero> {
     Some(match &node.op.kind {

@@ -21,6 +21,7 @@ mod window;
 
 pub(crate) use boxes::BoxStage;
 pub(crate) use constants::Constants;
+pub(crate) use elementwise::differs_along;
 pub(crate) use linear::is_linear;
 pub(crate) use moves::Move;
 pub(crate) use passage::Activation;

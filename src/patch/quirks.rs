@@ -56,6 +56,44 @@ impl Patch<'_> {
         Some(self.reshape(hint, swapped, &sizes))
     }
 
+    /// A constant that is not to be known before inference; `data` is any value that is made at inference.
+    ///
+    /// Of quantized constants that meet quantized weights in a product, whose result is quantized again, OpenVINO's CPU
+    /// plugin cannot compile the graph (2026.4.1, in single precision). So zero is added that it cannot see to be zero:
+    /// the lesser of 0 and a magnitude.
+    pub(crate) fn as_data(&mut self, hint: &str, constant: OutletId, data: OutletId) -> OutletId {
+        let (element, rank) = (self.fact(constant).element, self.fact(data).rank());
+        let mut one = data;
+        for axis in 0..rank {
+            one = self.slice(&format!("{hint}/any"), one, axis, 0, Some(1));
+        }
+        let one = self.reshape(&format!("{hint}/any"), one, &[Size::Fixed(1)]);
+        let magnitude = self.unary(&format!("{hint}/any"), OpKind::Abs, one);
+        let magnitude = self.convert(&format!("{hint}/any"), magnitude, element);
+        let zero = self.float(&format!("{hint}/zero"), element, 0.0);
+        let zero = self.binary(&format!("{hint}/zero"), OpKind::Minimum, magnitude, zero);
+        self.binary(hint, OpKind::Add, constant, zero)
+    }
+
+    /// Whether a value depends on no input.
+    pub(crate) fn is_constant(&self, outlet: OutletId) -> bool {
+        let (mut open, mut seen) = (vec![outlet.node], std::collections::BTreeSet::new());
+        while let Some(id) = open.pop() {
+            let node = match id.0.checked_sub(self.graph().in_file()) {
+                None => self.graph().node(id),
+                Some(own) => match self.nodes.get(own) {
+                    Some(node) => node,
+                    None => return false,
+                },
+            };
+            if node.op.kind == OpKind::Parameter || node.has_body {
+                return false;
+            }
+            open.extend(node.inputs.iter().map(|input| input.node).filter(|id| seen.insert(*id)));
+        }
+        true
+    }
+
     /// The integers of a constant, of the model or of the patch.
     fn integers_of(&self, outlet: OutletId) -> Option<Vec<i64>> {
         let Some(own) = outlet.node.0.checked_sub(self.graph().in_file()) else {

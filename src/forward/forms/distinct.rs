@@ -15,7 +15,7 @@ use crate::forward::tokens::{beside_rows, distinct_tokens};
 use crate::forward::why::Why;
 use crate::graph::{Fact, OpKind, OutletId};
 use crate::ir::Dim;
-use crate::ops::{Action, Reduction, Selection};
+use crate::ops::{Action, Reduction, Selection, differs_along};
 
 /// Far below any score: its exponential is 0 in half precision as well.
 const NEVER: f32 = -1e4;
@@ -29,6 +29,9 @@ pub(super) fn rule(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Result<Applie
         Action::MatMul { transpose_a, transpose_b } => matmul(cx, op, *transpose_a, *transpose_b),
         Action::Pointwise(_) => {
             let x = distinct_tokens(cx, first)?;
+            if x.axes.iter().any(|axis| differs_along(op.node, *axis)) {
+                cx.view().plain_parameters(op.node)?;
+            }
             clone_first(cx, op, x)
         }
         Action::Within { axes, .. } => within(cx, op, first, axes),

@@ -6,7 +6,7 @@ use crate::analysis::Labels;
 use crate::graph::{Node, NodeId, OpKind, OutletId};
 use crate::ir::Dim;
 use crate::model::Model;
-use crate::ops::{Action, Selection};
+use crate::ops::{Action, Selection, differs_along};
 
 /// What of a value is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -218,7 +218,13 @@ impl Demands<'_> {
                     *need = self.aligned(rows, rank, *input);
                 }
             }
-            Action::Pointwise(_) => needs[0] = Demand::Rows(rows),
+            Action::Pointwise(_) => {
+                let plain = |input: &OutletId| self.shape(*input).iter().all(|dim| dim.is_one());
+                if differs_along(node, axis) && !node.inputs.iter().skip(1).all(plain) {
+                    return None;
+                }
+                needs[0] = Demand::Rows(rows);
+            }
             Action::Within { axes, .. } if !axes.contains(&axis) => needs[0] = Demand::Rows(rows),
             Action::Reduce { axes, keep_dims, .. } => {
                 let mut kept = (0..first.len()).filter(|i| *keep_dims || !axes.contains(i));

@@ -71,6 +71,12 @@ fn build_on(
         Ok(branch) => branch,
         Err(reason) => return Ok(Err(reason)),
     };
+    // Who checks a map reads its target.
+    let looked_at = plan.masked.as_ref().map(|masked| masked.target.masked()).unwrap_or_default();
+    if let Some((value, quantized)) = patch.read_in_integers(&looked_at) {
+        let place = model.node(value.node).place();
+        return Ok(Err(Reason::ReadInIntegers { place, quantized: model.graph().label(quantized) }));
+    }
     let mut outputs = vec![(options.output_name.clone(), branch.saliency)];
     if options.feature_vector {
         let vector =

@@ -134,6 +134,13 @@ pub enum Reason {
         /// Why not.
         why: Message,
     },
+    /// The branch reads a value in the middle of what is computed in integers.
+    ReadInIntegers {
+        /// Where.
+        place: Place,
+        /// The FakeQuantize behind it.
+        quantized: String,
+    },
     /// The dense branch would need too much memory.
     Budget {
         /// Bytes of activations that would be alive at once.
@@ -187,6 +194,13 @@ impl Reason {
                 Setting::Method.to("vitreciprocam")
             ],
             Self::Operation { place, why } => message![format!("{place}: ")].with(why.clone()),
+            Self::ReadInIntegers { place, quantized } => message![
+                format!(
+                    "{place} is computed in integers together with what follows it, and to read it changes what the \
+                     model answers; read it as it is quantized, with "
+                ),
+                Setting::TargetLayers.to(quantized)
+            ],
             Self::Budget { needed, budget, place, why } => message![
                 format!("the dense branch needs {} of activations and ", Bytes(*needed)),
                 Setting::MemoryBudget,

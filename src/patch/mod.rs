@@ -34,6 +34,8 @@ pub(crate) struct Patch<'m> {
     known: HashMap<Recipe, NodeId>,
     names: HashSet<String>,
     suffixes: HashMap<String, usize>,
+    /// Whether the model is quantized.
+    quantized: bool,
 }
 
 /// What a node is made of: equal recipes give one node.
@@ -63,7 +65,8 @@ impl<'m> Patch<'m> {
         let added = || graph.nodes().skip(graph.in_file());
         let known = added().map(|(id, node)| (recipe(node), id)).collect();
         let nodes = added().map(|(_, node)| node.clone()).collect();
-        Self { model, nodes, known, names, suffixes: HashMap::new() }
+        let quantized = graph.nodes().any(|(_, node)| node.op.kind == OpKind::FakeQuantize);
+        Self { model, nodes, known, names, suffixes: HashMap::new(), quantized }
     }
 
     /// The model with the nodes of this patch in its graph, for looking at both as one.
@@ -103,10 +106,7 @@ impl<'m> Patch<'m> {
         if let Some(swapped) = self.swapped(hint, &op, &inputs) {
             return swapped;
         }
-        let inputs = match op.kind {
-            OpKind::MatMul => inputs,
-            _ => inputs.into_iter().map(|input| self.own_weight(input)).collect(),
-        };
+        let inputs = inputs.into_iter().map(|input| self.own_weight(input)).collect();
         self.add_with(hint, op, inputs, outputs, None)
     }
 

@@ -1,37 +1,101 @@
 //! What plugins of the runtime force upon a patch.
 
 use super::Patch;
-use crate::graph::{Node, NodeId, Op, OpKind, OutletId, Size};
+use crate::graph::{NodeId, Op, OpKind, OutletId, Size};
 use crate::ir::Dim;
 
+/// Nodes that make a weight of what is stored: a Const, a zero point and a scale, each with a Convert, and a Reshape.
+const LONGEST_CHAIN: usize = 12;
+
+/// Operations that are computed with a convolution in one pass, at most.
+const LONGEST_FUSION: usize = 32;
+
+/// Whether an operation is computed with the convolution or product before it, in one pass.
+fn is_fused(kind: &OpKind) -> bool {
+    use OpKind::{
+        Add, Clamp, Divide, Elu, Gelu, HSigmoid, HSwish, Mish, Multiply, PRelu, Relu, Sigmoid, Subtract,
+        Swish, Tanh,
+    };
+    matches!(
+        kind,
+        Add | Clamp
+            | Divide
+            | Elu
+            | Gelu
+            | HSigmoid
+            | HSwish
+            | Mish
+            | Multiply
+            | PRelu
+            | Relu
+            | Sigmoid
+            | Subtract
+            | Swish
+            | Tanh
+    )
+}
+
 impl Patch<'_> {
-    /// A weight that a product of the original reads through a Convert, such as one in half precision, through one
-    /// of the patch's own, from a Const over the same bytes.
+    /// A weight that a product of the original reads through a Convert, such as one in half precision, or through all
+    /// that makes numbers of compressed ones, through a chain of the patch's own, from Consts over the same bytes.
     ///
-    /// OpenVINO's CPU plugin keeps such weights small and drops the Convert, unless something else reads it too. Then
-    /// it is computed when the model is compiled, once for all streams, and other streams may read it half done: on
-    /// 2026.4.1, with two streams, maps were wrong in up to every second compilation. Another Convert of the same
-    /// Const would be merged with it, and the original's product computed in another way. Copies of a MatMul leave
-    /// their Convert to be dropped.
+    /// OpenVINO's CPU plugin keeps such weights small and drops the Convert, or folds what a product is multiplied by
+    /// into them, unless something else reads them too. A Convert that it does not drop is computed when the model is
+    /// compiled, once for all streams, and other streams may read it half done: on 2026.4.1, with two streams, maps were
+    /// wrong in up to every second compilation. Compressed weights were read otherwise by the original (0.7 % of its
+    /// outputs), and the last bits of products with a scale behind them changed. Another Convert of the same Const would
+    /// be merged with it.
+    ///
+    /// In quantized models every constant is read so: biases that two operations share changed the original's outputs by
+    /// 0.5 %.
     pub(super) fn own_weight(&mut self, outlet: OutletId) -> OutletId {
         let graph = self.graph();
-        if outlet.node.0 >= graph.in_file() {
-            return outlet;
-        }
         let product = |id: &NodeId| {
             let op = &graph.node(*id).op;
             op.kind == OpKind::MatMul || op.kind.is_convolution()
         };
-        let node = graph.node(outlet.node);
-        let ([stored], OpKind::Convert) = (&node.inputs[..], &node.op.kind) else { return outlet };
-        let stored = graph.node(stored.node);
-        if stored.op.kind != OpKind::Const || !graph.users(outlet.node).iter().any(product) {
+        if outlet.node.0 >= graph.in_file() {
             return outlet;
         }
-        let facts = |node: &Node| node.outputs.iter().map(|outlet| outlet.fact.clone()).collect();
-        // Its attributes name the original's bytes.
-        let weight = self.add_with(&stored.name, stored.op.clone(), Vec::new(), facts(stored), None);
-        self.add_with(&node.name, node.op.clone(), vec![weight], facts(node), None)
+        let of_product = || {
+            let stored = graph.node(outlet.node).op.kind == OpKind::Const;
+            !stored && graph.users(outlet.node).iter().any(product)
+        };
+        let quantized = self.quantized && graph.fact(outlet).element.is_float();
+        if !quantized && !of_product() {
+            return outlet;
+        }
+        match self.decompresses(outlet.node, &mut { LONGEST_CHAIN }) {
+            true => self.copy_of(outlet),
+            false => outlet,
+        }
+    }
+
+    /// Whether a value is made of constants by what decompresses weights, in `left` operations at most.
+    fn decompresses(&self, id: NodeId, left: &mut usize) -> bool {
+        let node = self.graph().node(id);
+        let step = matches!(
+            node.op.kind,
+            OpKind::Const
+                | OpKind::Convert
+                | OpKind::Subtract
+                | OpKind::Multiply
+                | OpKind::Reshape
+                | OpKind::Transpose
+        );
+        *left = left.saturating_sub(1);
+        step && *left > 0 && node.inputs.iter().all(|input| self.decompresses(input.node, left))
+    }
+
+    /// A copy of what makes a value, down to its constants.
+    fn copy_of(&mut self, outlet: OutletId) -> OutletId {
+        let node = self.graph().node(outlet.node);
+        let (name, op) = (node.name.clone(), node.op.clone());
+        let facts = node.outputs.iter().map(|outlet| outlet.fact.clone()).collect();
+        let inputs = node.inputs.clone().into_iter().map(|input| self.copy_of(input)).collect();
+        // Attributes of a Const name the original's bytes.
+        let copied = self.add_with(&name, op, inputs, facts, None);
+        OutletId::new(copied.node, outlet.slot)
     }
 
     /// What `Transpose` makes of `[N, a, a, d]` when it swaps the middle axes, by a Gather.
@@ -54,6 +118,78 @@ impl Patch<'_> {
         let places = self.integers(&format!("{hint}/places"), &places);
         let swapped = self.gather(hint, joined, places, 1);
         Some(self.reshape(hint, swapped, &sizes))
+    }
+
+    /// A value of the original that the patch reads, or one of `others`, in the middle of what is computed in integers,
+    /// with the FakeQuantize behind it.
+    ///
+    /// OpenVINO's CPU plugin computes a quantized convolution, the sum of it with another branch, and the activation
+    /// in one pass, and rounds once. Where something else reads a value in between, it computes that in floats: on
+    /// 2026.4.1, outputs of the original changed by 0.5 %.
+    pub(crate) fn read_in_integers(&self, others: &[OutletId]) -> Option<(OutletId, OutletId)> {
+        if !self.quantized {
+            return None;
+        }
+        let in_file = self.graph().in_file();
+        let read = self.nodes.iter().flat_map(|node| &node.inputs).filter(|input| input.node.0 < in_file);
+        others.iter().chain(read).copied().find_map(|outlet| {
+            let mut sum = self.is_sum(outlet.node) || self.follows_sum(outlet.node);
+            let mut at = outlet.node;
+            // The path on to where the result is rounded: all of it read by nothing else.
+            for _ in 0..LONGEST_FUSION {
+                let [next] = self.graph().users(at) else { return None };
+                let kind = &self.graph().node(*next).op.kind;
+                match (kind, sum) {
+                    (OpKind::FakeQuantize, true) => return Some((outlet, OutletId::new(*next, 0))),
+                    (OpKind::FakeQuantize, false) => {}
+                    (kind, _) if is_fused(kind) => {}
+                    _ => return None,
+                }
+                sum |= self.is_sum(*next);
+                at = *next;
+            }
+            None
+        })
+    }
+
+    /// Whether a node adds two values of which a convolution makes one.
+    fn is_sum(&self, id: NodeId) -> bool {
+        let node = self.graph().node(id);
+        let data = |input: &&OutletId| !self.is_constant(**input);
+        let made = |input: &OutletId| {
+            let mut at = input.node;
+            for _ in 0..LONGEST_FUSION {
+                let node = self.graph().node(at);
+                if node.op.kind.is_convolution() {
+                    return true;
+                }
+                let inside = is_fused(&node.op.kind) || node.op.kind == OpKind::FakeQuantize;
+                match (inside, node.inputs.first()) {
+                    (true, Some(before)) => at = before.node,
+                    _ => return false,
+                }
+            }
+            false
+        };
+        node.op.kind == OpKind::Add
+            && node.inputs.iter().filter(data).count() == 2
+            && node.inputs.iter().any(made)
+    }
+
+    /// Whether a value is made of such a sum by what is computed with it.
+    fn follows_sum(&self, id: NodeId) -> bool {
+        let mut at = id;
+        for _ in 0..LONGEST_FUSION {
+            let node = self.graph().node(at);
+            match node.inputs.first() {
+                Some(before) if is_fused(&node.op.kind) => at = before.node,
+                _ => return false,
+            }
+            if self.is_sum(at) {
+                return true;
+            }
+        }
+        false
     }
 
     /// A constant that is not to be known before inference; `data` is any value that is made at inference.

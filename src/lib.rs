@@ -130,5 +130,5 @@ pub use place::Place;
 pub use refusal::{Reason, Refusal};
 pub use report::Report;
 #[cfg(feature = "runtime")]
-pub use runtime::{RuntimeError, RuntimeOptions};
+pub use runtime::{Precision, RuntimeError, RuntimeOptions};
 pub use tasks::Task;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::graph::{Graph, Node, NodeId, OutletId, constants};
-use crate::ir::{Document, Weights};
+use crate::ir::{Document, Record, Weights, key};
 use crate::ops::{Action, Constants, Move, Passage, Semantics, moved};
 
 /// An OpenVINO IR, read and checked.
@@ -91,6 +91,16 @@ impl Model {
     /// The node that stands behind an id of the graph.
     pub(crate) fn node(&self, id: NodeId) -> &Node {
         self.graph.node(id)
+    }
+
+    /// Records an outlet: its layer's name, its slot, and where several layers have that name the layer's id.
+    pub(crate) fn record(&self, outlet: OutletId, key: &str, record: &mut Record) {
+        let node = self.node(outlet.node);
+        record.add(key, &node.name);
+        record.add(key::slot_of(key), outlet.slot);
+        if self.graph.nodes().filter(|(_, other)| other.name == node.name).nth(1).is_some() {
+            record.add(key::id_of(key), node.layer);
+        }
     }
 
     /// How a node moves and mixes data.

@@ -51,8 +51,7 @@ impl Masked {
     pub(crate) fn record_target(&self, model: &Model, record: &mut Record) {
         let (outlet, layout) = (self.target.outlet, &self.target.layout);
         let extent = |size: &Size| size.dim().fixed().map_or_else(|| "?".to_owned(), |size| size.to_string());
-        record.add(key::TARGET, &model.node(outlet.node).name);
-        record.add(key::slot_of(key::TARGET), outlet.slot);
+        model.record(outlet, key::TARGET, record);
         record.add(key::LAYOUT, layout);
         record.add(key::GRID, format!("{}x{}", extent(&layout.grid.0), extent(&layout.grid.1)));
         if let Some(placement) = &layout.placement {
@@ -75,9 +74,8 @@ impl Masked {
         }
         for (i, (outlet, layout)) in self.target.normed.iter().enumerate() {
             let name = key::numbered(key::MASKED, i + 1);
-            record.add(key::slot_of(&name), outlet.slot);
+            model.record(*outlet, &name, record);
             record.add(key::layout_of(&name), layout);
-            record.add(name, &model.node(outlet.node).name);
         }
     }
 }

@@ -336,7 +336,7 @@ fn fields_of_checks_are_described() {
         let (model, out) = (format!("fixtures/small/{name}.xml"), runs.path("out.xml"));
         let out = out.to_str().unwrap();
         runs.fields("xai-insert", &[&*model, "--feature-vector", "--overwrite", "-o", out]);
-        found.extend(runs.fields("xai-verify", &[&*model, out, "--bench"]));
+        found.extend(runs.fields("xai-verify", &[&*model, out, "--bench", "--precision", "both"]));
     }
     assert_documented("xai-verify --json", &described["xai-verify --json"], &found);
 }

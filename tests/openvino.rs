@@ -312,3 +312,97 @@ fn unusual_heads() {
     }
     shapes_agree(branches.path());
 }
+
+/// Transformers that went wrong once, each for a kind, made by `tests/tokens.py`: their maps are right, and not a bit of
+/// the original's answer changes.
+#[test]
+fn transformers_that_went_wrong_once() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output =
+        Command::new(python()).arg(root().join("tests/tokens.py")).arg(folder.path()).output().unwrap();
+    let (status, out, err) = outcome(&output);
+    assert_eq!(status, 0, "{out}{err}");
+    let names: Vec<String> =
+        common::listing(folder.path()).into_iter().filter(|name| name.ends_with(".xml")).collect();
+    assert_eq!(names.len(), 4);
+    let branches = tempfile::tempdir().unwrap();
+    for name in names {
+        let model = Model::read(&folder.path().join(&name), None).unwrap();
+        for block in [1, 2] {
+            for strategy in [Strategy::Auto, Strategy::Dense] {
+                let options = Options { block, strategy, ..Options::default() };
+                match insert(&model, &options) {
+                    Ok(Outcome::Inserted(insertion)) => {
+                        let out = branches.path().join(format!("{block}_{strategy:?}_{name}"));
+                        verified(&insertion, &model, &out);
+                    }
+                    other => panic!("{name}: {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+/// Targets inside of an attention or of what is computed in integers, which were wrong once.
+#[test]
+fn parts_of_an_attention_are_masked_each_for_itself() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let layer = |block: usize, part: &str| format!("__module.blocks.{block}.attn.{part}/aten::linear/Add");
+    let mut cases = vec![
+        ("token_int8", "__module.blocks.1.norm1/aten::layer_norm/Multiply_1".to_owned()),
+        ("resnet_int8", "__module.1/aten::relu/Relu/fq_output_0".to_owned()),
+        ("cait_token", "__module.blocks_token_only.0.attn.k/aten::linear/Add".to_owned()),
+        ("cait_token", "__module.blocks_token_only.1.attn.v/aten::linear/MatMul".to_owned()),
+    ];
+    for name in ["token_and_mean", "token_folded_heads", "token_folded_heads_fused"] {
+        cases.extend(["key", "value"].map(|part| (name, layer(1, part))));
+    }
+    for (name, target) in cases {
+        let model = Model::read(&common::small(name), None).unwrap();
+        let options = Options { target_layers: vec![target.clone()], ..Options::default() };
+        match insert(&model, &options) {
+            Ok(Outcome::Inserted(insertion)) => {
+                let out = folder.path().join(format!("{name}_{}.xml", target.replace(['/', ':'], "_")));
+                verified(&insertion, &model, &out);
+            }
+            other => panic!("{name} {target}: {other:?}"),
+        }
+    }
+    let model = Model::read(&common::small("resnet_int8"), None).unwrap();
+    let target_layers = vec!["__module.1/aten::add/Add".to_owned()];
+    let refused = insert(&model, &Options { target_layers, ..Options::default() }).unwrap_err().to_string();
+    assert!(refused.contains("computed in integers together with what follows it"), "{refused}");
+    assert!(refused.contains("`target_layers: __module.1/aten::relu/Relu/fq_output_0`"), "{refused}");
+}
+
+/// Names that several layers share, or with white space that XML would fold: the record says which layer is meant.
+#[test]
+fn layers_of_any_name_are_found_again() {
+    if !runtime() {
+        return;
+    }
+    let target = "__module.trunk.2.2/aten::relu/Relu";
+    for (from, to) in [
+        ("__module.trunk.1.2/aten::relu/Relu", target),
+        (target, "a&#9;tab and a&#10;line"),
+        (target, "&lt;&quot;&amp;&apos;&gt;"),
+    ] {
+        let folder = common::copy_of("cnn_static");
+        let path = folder.path().join("model.xml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let renamed = text.replace(&format!("name=\"{from}\""), &format!("name=\"{to}\""));
+        assert_ne!(text, renamed);
+        std::fs::write(&path, renamed).unwrap();
+        let model = Model::read(&path, None).unwrap();
+        match insert(&model, &Options::default()) {
+            Ok(Outcome::Inserted(insertion)) => verified(&insertion, &model, &folder.path().join("out.xml")),
+            other => panic!("{to}: {other:?}"),
+        }
+    }
+}

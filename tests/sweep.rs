@@ -28,7 +28,8 @@ fn layers(xml: &str) -> Vec<String> {
 
 /// What is tried of a model: its layers by name, and its blocks by number.
 fn tried(xml: &str) -> Vec<(String, Options)> {
-    let plain = Options::default();
+    // Copies of early layers would fill the machine.
+    let plain = Options { memory_budget: 32 << 20, ..Options::default() };
     let mut all: Vec<(String, Options)> = layers(xml)
         .into_iter()
         .map(|layer| (layer.clone(), Options { target_layers: vec![layer], ..plain.clone() }))

@@ -191,3 +191,73 @@ fn an_interrupted_check_says_nothing_but_that() {
     assert_eq!(status.code(), Some(130));
     assert_eq!((&stdout[..], &stderr[..]), (&b""[..], &b"xai-verify: interrupted\n"[..]));
 }
+
+/// A branch on a fixture, inserted as a user does it.
+fn inserted(name: &str, options: &[&str]) -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, out) = (common::small(name), folder.path().join("out.xml"));
+    let mut arguments = vec![model.to_str().unwrap(), "-o", out.to_str().unwrap()];
+    arguments.extend(options);
+    let (status, said, error) = common::insert(&arguments);
+    assert_eq!(status, 0, "{said}{error}");
+    (folder, model, out)
+}
+
+#[test]
+fn virtual_devices_compute_in_single_precision() {
+    if !common::runtime() {
+        return;
+    }
+    let (_folder, model, out) = inserted("gap_vit", &[]);
+    for device in ["AUTO", "AUTO:CPU", "HETERO:CPU", "MULTI:CPU", "BATCH:CPU"] {
+        let (code, said, error) = run(&[&model, &out], &["--device", device, "--samples", "1"]);
+        assert_eq!(code, 0, "{device}: {said}{error}");
+    }
+}
+
+#[test]
+fn maps_are_looked_at_as_the_device_likes_them() {
+    if !common::runtime() {
+        return;
+    }
+    let (_folder, model, out) = inserted("gap_vit", &[]);
+    let report = |precision| {
+        let (code, said, error) = run(&[&model, &out], &["--precision", precision, "--json"]);
+        let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+        // Where a CPU has nothing but single precision there is nothing to compare.
+        let same = report["precision"]["outcome"] == "not_checked";
+        assert_eq!(code, if same { 2 } else { 0 }, "{said}{error}");
+        report
+    };
+    let both = report("both");
+    assert_eq!(
+        (&both["saliency"]["outcome"], &both["meaning"]["outcome"]),
+        (&"passed".into(), &"passed".into())
+    );
+    let alone = report("default");
+    assert_eq!(
+        (&alone["saliency"]["outcome"], &alone["place"]["outcome"]),
+        (&"skipped".into(), &"skipped".into())
+    );
+    assert_eq!(both["precision"]["equal_peaks"], alone["precision"]["equal_peaks"]);
+}
+
+/// Branch and record agree, and are of the wrong thing: what positions say of boxes or centres in place of classes.
+#[test]
+fn what_is_no_class_score_is_not_taken_for_one() {
+    if !common::runtime() {
+        return;
+    }
+    for (name, part, reason) in [
+        ("det_retinanet", "box", "output 1 has 5 scores for each box, and the maps are of 12 classes"),
+        ("det_fcos", "center", "none of these columns has the largest scores of the maps"),
+    ] {
+        let layer = format!("__module.{part}/aten::_convolution/Add");
+        let coarse = format!("{layer}_1");
+        let (_folder, model, out) = inserted(name, &["--target-layer", &layer, "--target-layer", &coarse]);
+        let (code, said, _) = run(&[&model, &out], &["--samples", "1"]);
+        assert_eq!(code, 1, "{name}: {said}");
+        let caught = said.contains("saliency    ok") && said.contains("meaning     FAILED");
+        assert!(caught && said.contains(reason), "{said}");
+    }
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from . import _native
 from ._models import openvino_library
@@ -27,6 +27,7 @@ class VerifyOptions(TypedDict, total=False):
     shape: str | None
     device: str
     openvino_lib: StrPath | None
+    precision: Literal["default", "f32", "both"] | None
     bench: bool
 
 
@@ -40,7 +41,9 @@ def verify(
     """Check the IR `model`, which was made from the IR `original` by adding a branch.
 
     Structure: every byte of the original is still there. Outputs: both give the same answers. Saliency: the maps
-    are those of the method's definition. Cost: latency of both, with `bench`.
+    are those of the method's definition. Meaning: what was explained is what the model answers. Place: maps lie where
+    they say in the image. Precision: how maps drift at the device's own precision, with `precision`. Cost: latency of
+    both, with `bench`.
 
     The report is true where all was checked and is well. Both are paths: what is checked are bytes. For a model
     in memory there is `Insertion.verify`.

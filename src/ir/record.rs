@@ -22,7 +22,7 @@ macro_rules! keys {
     };
 }
 
-/// Keys of entries. Those that hold a layer have its output slot beside them, see [`slot_of`]; those of several
+/// Keys of entries. Those that hold a layer have its output slot beside them, see [`slot_of`], and [`id_of`]; those of several
 /// values are numbered from 1, see [`numbered`].
 pub(crate) mod key {
     keys! {
@@ -94,6 +94,11 @@ pub(crate) mod key {
     /// Which of a layer's outputs is meant, counted from 0.
     pub(crate) fn slot_of(layer: &str) -> String {
         format!("{layer}_slot")
+    }
+
+    /// A layer's id in the file, where others have the same name.
+    pub(crate) fn id_of(layer: &str) -> String {
+        format!("{layer}_id")
     }
 
     /// Meaning of the axes of a layer's output.

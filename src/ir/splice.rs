@@ -171,5 +171,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Escapes text for an attribute value.
 pub(crate) fn escape(text: &str) -> String {
-    quick_xml::escape::escape(text).into_owned()
+    // White space in attributes would be read as blanks.
+    let escaped = quick_xml::escape::escape(text);
+    escaped.replace('\t', "&#9;").replace('\n', "&#10;").replace('\r', "&#13;")
 }

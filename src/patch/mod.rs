@@ -106,7 +106,11 @@ impl<'m> Patch<'m> {
         if let Some(swapped) = self.swapped(hint, &op, &inputs) {
             return swapped;
         }
-        let inputs = inputs.into_iter().map(|input| self.own_weight(input)).collect();
+        let own = |input| {
+            let input = self.own_weight(input);
+            self.own_product(input)
+        };
+        let inputs = inputs.into_iter().map(own).collect();
         self.add_with(hint, op, inputs, outputs, None)
     }
 

@@ -71,6 +71,50 @@ impl Patch<'_> {
         }
     }
 
+    /// A product that the original scales by a constant, computed once more.
+    ///
+    /// OpenVINO folds such a scale (LayerScale) into the weights, unless something else reads the product: then the last
+    /// bits of the original's outputs are others.
+    pub(super) fn own_product(&mut self, outlet: OutletId) -> OutletId {
+        let graph = self.graph();
+        if outlet.node.0 >= graph.in_file() || !self.is_scaled(outlet.node) {
+            return outlet;
+        }
+        let node = graph.node(outlet.node);
+        let product = node.op.kind == OpKind::MatMul || node.op.kind.is_convolution();
+        let biased = |input: &OutletId| {
+            let kind = &graph.node(input.node).op.kind;
+            (*kind == OpKind::MatMul || kind.is_convolution()) && self.is_scaled(input.node)
+        };
+        let with_bias = node.op.kind == OpKind::Add && node.inputs.iter().any(biased);
+        if !product && !with_bias {
+            return outlet;
+        }
+        let (name, op, inputs) = (node.name.clone(), node.op.clone(), node.inputs.clone());
+        let facts = node.outputs.iter().map(|outlet| outlet.fact.clone()).collect();
+        let inputs = inputs.into_iter().enumerate().map(|(i, input)| {
+            match product && i == 1 && self.is_constant(input) {
+                true => self.copy_of(input),
+                false => self.own_product(input),
+            }
+        });
+        let inputs = inputs.collect();
+        OutletId::new(self.add_with(&name, op, inputs, facts, None).node, outlet.slot)
+    }
+
+    /// Whether all that is read of a value is scaled by a constant, perhaps after a constant was added.
+    fn is_scaled(&self, id: NodeId) -> bool {
+        let [user] = self.graph().users(id) else { return false };
+        let node = self.graph().node(*user);
+        let by_constant = node.inputs.len() == 2
+            && node.inputs.iter().any(|input| input.node != id && self.is_constant(*input));
+        match node.op.kind {
+            OpKind::Multiply => by_constant,
+            OpKind::Add => by_constant && self.is_scaled(*user),
+            _ => false,
+        }
+    }
+
     /// Whether a value is made of constants by what decompresses weights, in `left` operations at most.
     fn decompresses(&self, id: NodeId, left: &mut usize) -> bool {
         let node = self.graph().node(id);

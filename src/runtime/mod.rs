@@ -13,7 +13,9 @@ mod tensor;
 
 use std::path::{Path, PathBuf};
 
-use openvino::{CompiledModel, Core, DeviceType, InferRequest, InferenceErrorKind, RwPropertyKey};
+use openvino::{
+    CompiledModel, Core, DeviceType, InferRequest, InferenceErrorKind, PropertyKey, RwPropertyKey,
+};
 
 pub use error::RuntimeError;
 pub(crate) use network::{Network, Port, Source};
@@ -28,23 +30,58 @@ use crate::ir::ElementType;
 pub struct RuntimeOptions {
     /// OpenVINO's C library or a folder that holds it; searched for where absent.
     pub library: Option<PathBuf>,
-    /// Device name as OpenVINO spells it: `CPU`, `GPU.0`, …
+    /// Device name as OpenVINO spells it: `CPU`, `GPU.0`, `AUTO`, `HETERO:GPU,CPU`, …
     pub device: String,
+    /// What numbers are computed in.
+    pub precision: Precision,
 }
 
 impl Default for RuntimeOptions {
     fn default() -> Self {
-        Self { library: None, device: "CPU".to_owned() }
+        Self { library: None, device: "CPU".to_owned(), precision: Precision::default() }
     }
+}
+
+/// What numbers a device computes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Precision {
+    /// Single precision, wherever the device can, and no quantization that the model does not ask for.
+    #[default]
+    F32,
+    /// As the device likes best: f16 on GPUs, bf16 on CPUs that have it.
+    Device,
+}
+
+/// Devices that hand work on to others.
+const VIRTUAL: [&str; 4] = ["AUTO", "MULTI", "HETERO", "BATCH"];
+
+/// The devices that compute, behind a device's name.
+fn computing(core: &Core, device: &str) -> Vec<String> {
+    let (head, listed) = device.split_once(':').unwrap_or((device, ""));
+    if !VIRTUAL.contains(&head) {
+        return vec![device.to_owned()];
+    }
+    // `CPU(4)` says how many requests or images there are, `-GPU` what is not to be used.
+    let name = |entry: &str| entry.split('(').next().unwrap_or(entry).trim().to_owned();
+    let named: Vec<String> =
+        listed.split(',').map(name).filter(|name| !name.is_empty() && !name.starts_with('-')).collect();
+    if !named.is_empty() {
+        return named;
+    }
+    let available = core.available_devices().unwrap_or_default();
+    available.iter().map(|device| device.as_ref().to_owned()).collect()
 }
 
 /// A loaded OpenVINO runtime.
 ///
-/// Computes in `f32` and is tuned for latency, wherever the device has these settings: machines
-/// with bf16 units would otherwise round by default.
+/// Computes in `f32`, where nothing else is asked for, and is tuned for latency, wherever the device has these settings:
+/// machines with bf16 units would otherwise round by default.
 pub(crate) struct Runtime {
     core: Core,
     device: String,
+    /// The devices that compute.
+    computing: Vec<String>,
     version: String,
     library: PathBuf,
     interrupt: Interrupt,
@@ -52,7 +89,7 @@ pub(crate) struct Runtime {
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { device, version, library, core: _, interrupt: _ } = self;
+        let Self { device, version, library, core: _, computing: _, interrupt: _ } = self;
         f.debug_struct("Runtime")
             .field("device", device)
             .field("version", version)
@@ -77,14 +114,21 @@ impl Runtime {
         let load = |message: String| RuntimeError::Load { path: library.clone(), message };
         let mut core = Core::new().map_err(|e| load(e.to_string()))?;
         let version = openvino::version().build_number;
-        for (key, value) in
-            [(RwPropertyKey::HintInferencePrecision, "f32"), (RwPropertyKey::HintPerformanceMode, "LATENCY")]
-        {
-            // Devices without the property compute as they do; an unknown device fails at compile
-            // time with a message of its own.
-            let _ = core.set_property(&DeviceType::from(device.as_str()), &key, value);
+        let exact = [
+            (RwPropertyKey::HintInferencePrecision, "f32"),
+            (RwPropertyKey::Other("DYNAMIC_QUANTIZATION_GROUP_SIZE".into()), "0"),
+        ];
+        // On those that compute: a virtual device takes no such properties, and is spoiled by them.
+        let computing = computing(&core, &device);
+        for computing in &computing {
+            let exact = exact.iter().filter(|_| options.precision == Precision::F32);
+            for (key, value) in exact.chain(&[(RwPropertyKey::HintPerformanceMode, "LATENCY")]) {
+                // Devices without the property compute as they do; an unknown device fails at compile
+                // time with a message of its own.
+                let _ = core.set_property(&DeviceType::from(computing.as_str()), key, value);
+            }
         }
-        Ok(Self { core, device, version, library, interrupt: Interrupt::default() })
+        Ok(Self { core, device, computing, version, library, interrupt: Interrupt::default() })
     }
 
     /// Lets models that are compiled from now on refuse to run once `interrupt` is set.
@@ -100,6 +144,13 @@ impl Runtime {
     /// The library that was loaded.
     pub(crate) fn library(&self) -> &Path {
         &self.library
+    }
+
+    /// The precision in which the devices say that they compute; `None` where they do not say.
+    pub(crate) fn precision(&self) -> Option<String> {
+        let [device] = &self.computing[..] else { return None };
+        let key = PropertyKey::Rw(RwPropertyKey::HintInferencePrecision);
+        self.core.get_property(&DeviceType::from(device.as_str()), &key).ok()
     }
 
     /// The device in use.
@@ -135,7 +186,17 @@ impl Runtime {
         let inputs = count(compiled.get_input_size())?;
         let outputs = count(compiled.get_output_size())?;
         let interrupt = self.interrupt.clone();
-        Ok(Session { request, compiled, name: path.to_string(), inputs, outputs, interrupt })
+        let bound = vec![None; inputs];
+        Ok(Session {
+            request,
+            compiled,
+            name: path.to_string(),
+            inputs,
+            outputs,
+            interrupt,
+            bound,
+            forgets: false,
+        })
     }
 }
 
@@ -148,11 +209,14 @@ pub(crate) struct Session {
     inputs: usize,
     outputs: usize,
     interrupt: Interrupt,
+    /// What is bound, where state is to be forgotten.
+    bound: Vec<Option<Tensor>>,
+    forgets: bool,
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, inputs, outputs, request: _, compiled: _, interrupt: _ } = self;
+        let Self { name, inputs, outputs, .. } = self;
         f.debug_struct("Session")
             .field("name", name)
             .field("inputs", inputs)
@@ -162,6 +226,12 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
+    /// Lets every inference begin with the model's first state, where it has any: each has a request of its own.
+    pub(crate) fn forget(mut self, forgets: bool) -> Self {
+        self.forgets = forgets;
+        self
+    }
+
     /// Runs the model: one tensor per input in, one per output out, in file order.
     ///
     /// # Errors
@@ -193,6 +263,13 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub(crate) fn bind_one(&mut self, index: usize, tensor: &Tensor) -> Result<(), RuntimeError> {
+        if let Some(bound) = self.bound.get_mut(index).filter(|_| self.forgets) {
+            *bound = Some(tensor.clone());
+        }
+        self.write(index, tensor)
+    }
+
+    fn write(&mut self, index: usize, tensor: &Tensor) -> Result<(), RuntimeError> {
         let action = || format!("set input {index} of {} to {tensor}", self.name);
         let scalar = tensor.shape().is_empty();
         let mut native = if scalar {
@@ -231,6 +308,17 @@ impl Session {
     pub(crate) fn infer(&mut self) -> Result<(), RuntimeError> {
         if self.interrupt.is_set() {
             return Err(RuntimeError::Interrupted);
+        }
+        if self.forgets {
+            let made = self.compiled.create_infer_request();
+            self.request = made.map_err(RuntimeError::call(format!("create a request for {}", self.name)))?;
+            for index in 0..self.bound.len() {
+                let bound = self.bound[index].take();
+                if let Some(tensor) = &bound {
+                    self.write(index, tensor)?;
+                }
+                self.bound[index] = bound;
+            }
         }
         self.request.infer().map_err(RuntimeError::call(format!("run {}", self.name)))
     }

@@ -74,11 +74,10 @@ impl Runtime {
         }
         let device = self.device.clone();
         // As at loading: devices without the property compute as they do.
-        let _ = self.core.set_property(
-            &DeviceType::from(device.as_str()),
-            &RwPropertyKey::HintPerformanceMode,
-            hint.value(),
-        );
+        for computing in &self.computing {
+            let key = RwPropertyKey::HintPerformanceMode;
+            let _ = self.core.set_property(&DeviceType::from(computing.as_str()), &key, hint.value());
+        }
         let mut compiled = self
             .core
             .compile_model(&network.model, DeviceType::from(device.as_str()))

@@ -52,8 +52,7 @@ impl Subject {
     pub(crate) fn record(&self, model: &Model, record: &mut Record) {
         match self {
             Self::Scores(logits) => {
-                record.add(key::LOGITS, &model.node(logits.outlet.node).name);
-                record.add(key::slot_of(key::LOGITS), logits.outlet.slot);
+                model.record(logits.outlet, key::LOGITS, record);
             }
             Self::Maps(maps) => maps.record(model, record),
         }
@@ -64,8 +63,7 @@ impl Subject {
         let Self::Maps(maps) = self else { return };
         for (i, features) in maps.features(model.graph()).into_iter().flatten().enumerate() {
             let name = key::numbered(key::FEATURES, i + 1);
-            record.add(&*name, &model.node(features.node).name);
-            record.add(key::slot_of(&name), features.slot);
+            model.record(features, &name, record);
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum Outcome {
     Failed,
     /// It could not be done; the reason is among the problems.
     NotChecked,
+    /// It was not asked for.
+    Skipped,
 }
 
 impl fmt::Display for Outcome {
@@ -25,6 +27,7 @@ impl fmt::Display for Outcome {
             Outcome::Passed => "ok",
             Outcome::Failed => "FAILED",
             Outcome::NotChecked => "not checked",
+            Outcome::Skipped => "skipped",
         })
     }
 }
@@ -58,6 +61,11 @@ impl<T> Check<T> {
     /// A check that could not be done.
     pub(super) fn not_checked(reason: impl Into<Message>) -> Self {
         Self { outcome: Outcome::NotChecked, problems: vec![reason.into()], figures: None }
+    }
+
+    /// A check that was not asked for.
+    pub(super) fn skipped(reason: impl Into<Message>) -> Self {
+        Self { outcome: Outcome::Skipped, problems: vec![reason.into()], figures: None }
     }
 
     pub(super) fn in_words(mut self, words: Words) -> Self {

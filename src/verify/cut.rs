@@ -129,6 +129,11 @@ fn carriers(graph: &Graph, is_source: impl Fn(OutletId) -> bool) -> Vec<bool> {
     carries
 }
 
+/// Whether one inference changes what the next one gives.
+pub(super) fn has_state(graph: &Graph) -> bool {
+    graph.nodes().any(|(_, node)| node.op.kind == OpKind::ReadValue)
+}
+
 pub(super) fn is_parameter(graph: &Graph, id: NodeId) -> bool {
     graph.node(id).op.kind == OpKind::Parameter
 }

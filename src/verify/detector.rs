@@ -150,6 +150,44 @@ impl Detector {
         Ok(grids)
     }
 
+    /// The largest score of each class anywhere, `[N,classes]`: as they are recorded, as their sigmoids, as the
+    /// softmax over classes at each position, and as their roots. Multiplied scores are activated already.
+    ///
+    /// # Errors
+    /// A message where values and record contradict each other.
+    pub(super) fn best(&self, values: &mut impl Iterator<Item = Tensor>) -> Result<Vec<Vec<f64>>, String> {
+        let mut best: Vec<ndarray::Array2<f64>> = Vec::new();
+        for scale in &self.scales {
+            // The softmax is over all fields, a background class among them.
+            let mut all = scale.scores.clone();
+            all.fields = 0..all.count();
+            let tensor = values.next().ok_or("a value of the original is missing")?;
+            let mut own = scale.scores.take(&mut std::iter::once(tensor.clone()))?;
+            let mut soft = all.take(&mut std::iter::once(tensor))?;
+            soft.lanes_mut(Axis(2)).into_iter().for_each(softmax);
+            soft.slice_axis_inplace(Axis(2), Slice::from(scale.scores.fields.clone()));
+            if let Some(objectness) = &scale.objectness {
+                let factor = objectness.take(values)?;
+                let factor = factor.broadcast(own.dim()).ok_or("objectness does not fit class scores")?;
+                own *= &factor;
+            }
+            let kinds = [own.clone(), own.mapv(sigmoid), soft, own.mapv(|score| score.max(0.0).sqrt())];
+            let here = kinds.map(|scores| largest(&largest(&largest(&scores, Axis(1)), Axis(3)), Axis(2)));
+            match best.is_empty() {
+                true => best.extend(here),
+                false => {
+                    for (best, here) in best.iter_mut().zip(&here) {
+                        if best.dim() != here.dim() {
+                            return Err("scales have different numbers of classes".to_owned());
+                        }
+                        Zip::from(best).and(here).for_each(|best, here| *best = best.max(*here));
+                    }
+                }
+            }
+        }
+        Ok(best.into_iter().map(|best| best.iter().copied().collect()).collect())
+    }
+
     /// The maps `[N,classes,H,W]`, and the best score of each class anywhere `[N,classes]`, from the values of
     /// [`Detector::wanted`].
     ///
@@ -260,6 +298,12 @@ impl Channels {
             fields: range.filter(|range| range.start < range.end).ok_or_else(wrong)?,
             activation,
         })
+    }
+
+    /// Fields of each anchor.
+    fn count(&self) -> usize {
+        let fields = |factor: &Factor| if let Factor::Fields(count) = factor { Some(*count) } else { None };
+        self.axes.iter().flatten().find_map(fields).unwrap_or(self.fields.end)
     }
 
     /// The channels in the next value, `[N,A,K,h,w]`, activated where that is recorded.

@@ -17,8 +17,10 @@ mod cost;
 mod cut;
 mod definition;
 mod detector;
+mod drift;
 mod layout;
 mod lie;
+mod meaning;
 mod outputs;
 mod place;
 mod record;
@@ -34,6 +36,8 @@ use std::path::{Path, PathBuf};
 pub use check::{Check, Outcome};
 pub use compare::MapFigures;
 pub use cost::CostFigures;
+pub use drift::DriftFigures;
+pub use meaning::MeaningFigures;
 pub use outputs::OutputFigures;
 pub use place::PlaceFigures;
 pub use report::{FeatureFigures, InputReport, RecordReport, Report, RuntimeReport};
@@ -48,12 +52,38 @@ use crate::ir::{Document, ModelInfo, key};
 use crate::message::{Message, Setting, message};
 use crate::model::Model;
 use crate::preprocess::{Photo, Preprocessing};
-use crate::runtime::{Runtime, RuntimeError, RuntimeOptions, Session, Tensor};
-use definition::Definition;
+use crate::runtime::{Precision, Runtime, RuntimeError, RuntimeOptions, Session, Tensor};
+use definition::{Definition, Method};
 use record::Record;
-use reference::Reference;
+use reference::{Answer, Reference};
 use samples::Samples;
 use shapes::Input;
+
+/// In what precision maps are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Precisions {
+    /// All checks in single precision.
+    #[default]
+    F32,
+    /// How maps drift where the device computes as it does by default, in place of the checks against the definition.
+    Default,
+    /// All checks, and how maps drift.
+    Both,
+}
+
+impl std::str::FromStr for Precisions {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "default" => Ok(Self::Default),
+            "f32" => Ok(Self::F32),
+            "both" => Ok(Self::Both),
+            _ => Err(Error::usage("give default, f32 or both")),
+        }
+    }
+}
 
 /// What to check, and on what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +100,8 @@ pub struct VerifyOptions {
     pub seed: u64,
     /// Shapes for inputs that are dynamic.
     pub shapes: Vec<ShapeOverride>,
+    /// In what precision maps are looked at.
+    pub precision: Precisions,
     /// Whether to measure latency.
     pub bench: bool,
     /// Stops the checks before the next inference.
@@ -85,6 +117,7 @@ impl Default for VerifyOptions {
             samples: 2,
             seed: 0,
             shapes: Vec::new(),
+            precision: Precisions::default(),
             bench: false,
             interrupt: Interrupt::default(),
         }
@@ -165,6 +198,8 @@ fn blank(original: &Path, model: &Path) -> Report {
         outputs: Check::not_checked("the models were not run"),
         saliency: Check::not_checked("the models were not run"),
         feature_vector: None,
+        meaning: None,
+        precision: None,
         place: Check::not_checked("the models were not run"),
         cost: None,
         scaled: true,
@@ -239,8 +274,13 @@ fn samples(old: &Model, inputs: &[Input], info: &ModelInfo, options: &VerifyOpti
     Ok((vec![set], how))
 }
 
-/// What became of the maps, of the feature vector, and of where maps lie.
-type Compared = (Check<MapFigures>, Option<Check<FeatureFigures>>, Check<PlaceFigures>);
+/// What became of the maps, and of what was recorded of them.
+struct Compared {
+    maps: Check<MapFigures>,
+    features: Option<Check<FeatureFigures>>,
+    meaning: Option<Check<MeaningFigures>>,
+    place: Check<PlaceFigures>,
+}
 
 /// Both models, ready to be run.
 struct Pair<'a> {
@@ -272,7 +312,10 @@ impl Pair<'_> {
             let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
             Ok::<_, RuntimeError>((session, outputs))
         };
-        let (mut original, expected) = match run(runtime.compile(old, self.old.weights().path())) {
+        let forget =
+            |session: Result<Session, RuntimeError>| Ok(session?.forget(cut::has_state(self.old.graph())));
+        let compiled = forget(runtime.compile(old, self.old.weights().path()));
+        let (mut original, expected) = match run(compiled) {
             Ok(found) => found,
             Err(e) => {
                 report.outputs =
@@ -281,7 +324,7 @@ impl Pair<'_> {
             }
         };
         // The original runs here, so that the other does not is a finding.
-        let (mut model, found) = match run(runtime.compile(self.new.path(), self.new_weights)) {
+        let (mut model, found) = match run(forget(runtime.compile(self.new.path(), self.new_weights))) {
             Ok(found) => found,
             Err(e) => {
                 report.outputs = Check::failed(e.message());
@@ -303,7 +346,66 @@ impl Pair<'_> {
         }
         // Two copies of large weights are enough at a time.
         drop((original, model));
+        if options.precision != Precisions::F32 {
+            report.precision = Some(self.drift(samples, &found, options)?);
+        }
+        if options.precision == Precisions::Default {
+            let skipped = || Check::skipped("only the default precision was asked for");
+            (report.saliency, report.place) = (skipped(), Check::skipped("as the saliency"));
+            return Ok(());
+        }
         self.maps(&mut runtime, samples, &found, report)
+    }
+
+    /// How maps drift where the device computes as it does by default.
+    fn drift(
+        &self,
+        samples: &[Vec<Tensor>],
+        found: &[Vec<Tensor>],
+        options: &VerifyOptions,
+    ) -> Result<Check<DriftFigures>> {
+        let definition = match self.definition {
+            Ok(definition) => definition,
+            Err(reason) => return Ok(Check::not_checked(reason.clone())),
+        };
+        let Some(output) = self.place_of(&definition.output) else {
+            return Ok(Check::failed(format!("no output is called '{}'", definition.output)));
+        };
+        let by_default = RuntimeOptions { precision: Precision::Device, ..options.runtime.clone() };
+        let run = || {
+            let mut runtime = Runtime::load(&by_default)?;
+            runtime.heed(&options.interrupt);
+            let compiled = runtime.compile(self.new.path(), self.new_weights)?;
+            let mut session = compiled.forget(cut::has_state(self.old.graph()));
+            let maps = samples.iter().map(|inputs| {
+                session.bind(inputs)?;
+                session.infer()?;
+                session.output(output)
+            });
+            let maps = maps.collect::<Result<Vec<Tensor>, RuntimeError>>()?;
+            Ok::<_, RuntimeError>((maps, runtime.precision()))
+        };
+        let (maps, precision) = match run() {
+            Ok(ran) => ran,
+            Err(e) => return Ok(Check::not_checked(e.message())),
+        };
+        let exact: Vec<Tensor> = found.iter().filter_map(|outputs| outputs.get(output).cloned()).collect();
+        if precision.as_deref() == Some("f32") {
+            return Ok(Check::not_checked("the device computes in single precision by default"));
+        }
+        let figures = DriftFigures::new(&exact, &maps, precision)?;
+        if figures.maps == 0 {
+            return Ok(Check::not_checked("every map is the same everywhere, so that nothing was compared"));
+        }
+        Ok(Check::judged(figures.problems(), figures))
+    }
+
+    /// The place of an output among those of the model with the branch.
+    fn place_of(&self, name: &str) -> Option<usize> {
+        let graph = Graph::new(self.new).ok()?;
+        graph.results().position(|(_, outlet)| {
+            graph.node(outlet.node).outputs[outlet.slot].names.iter().any(|found| found == name)
+        })
     }
 
     fn maps(
@@ -321,28 +423,72 @@ impl Pair<'_> {
             }
         };
         report.scaled = definition.scaling;
-        let place = |name: &str| {
-            let graph = Graph::new(self.new).ok()?;
-            graph.results().position(|(_, outlet)| {
-                graph.node(outlet.node).outputs[outlet.slot].names.iter().any(|found| found == name)
-            })
-        };
-        let Some(output) = place(&definition.output) else {
+        let Some(output) = self.place_of(&definition.output) else {
             report.saliency = Check::failed(format!("no output is called '{}'", definition.output));
             return Ok(());
         };
-        let vector = definition.feature_vector.as_deref().map(|name| place(name).ok_or(name));
+        let vector = definition.feature_vector.as_deref().map(|name| self.place_of(name).ok_or(name));
         match self.compare(runtime, definition, samples, found, output, vector) {
-            Ok((maps, features, place)) => {
-                (report.saliency, report.feature_vector, report.place) = (maps, features, place);
+            Ok(compared) => {
+                (report.saliency, report.feature_vector) = (compared.maps, compared.features);
+                (report.meaning, report.place) = (compared.meaning, compared.place);
             }
             Err(e @ (Error::Usage(_) | Error::Runtime(_))) => {
                 report.saliency = Check::not_checked(e.message());
                 report.place = Check::not_checked("the features were not reached");
+                report.meaning = Some(Check::not_checked("the scores were not reached"));
             }
             Err(e) => return Err(e),
         }
         Ok(())
+    }
+
+    /// Whether what was explained is what the model answers; `None` where maps explain no scores.
+    fn meaning(
+        &self,
+        definition: &Definition,
+        answers: &[(Vec<f64>, Answer)],
+    ) -> Option<Check<MeaningFigures>> {
+        let images = self.images();
+        let found = match &definition.method {
+            Method::ActivationMap { .. } => return None,
+            Method::ClassMaps(_) => {
+                let listed = |(_, answer): &'_ (Vec<f64>, Answer)| answer.best.clone();
+                let sets = answers.iter().map(|set| meaning::Listed {
+                    best: listed(set),
+                    images,
+                    outputs: &set.1.outputs,
+                });
+                meaning::of_maps(&sets.collect::<Vec<_>>())
+            }
+            Method::Masked { logits, .. } => {
+                if let Some(activation) = meaning::probabilities_behind(self.old.graph(), *logits) {
+                    let place = self.old.node(activation).place();
+                    return Some(Check::failed(format!(
+                        "what was explained are probabilities, made of scores by {place}: their maps are not those of \
+                         the scores"
+                    )));
+                }
+                let sets = answers.iter().map(|(scores, answer)| meaning::Scored {
+                    scores,
+                    shape: &answer.shape,
+                    images,
+                    outputs: &answer.outputs,
+                });
+                meaning::of_scores(&sets.collect::<Vec<_>>())
+            }
+        };
+        Some(match found {
+            meaning::Found::Judged(problems, figures) => Check::judged(problems, figures),
+            meaning::Found::Not(reason) => Check::not_checked(reason),
+        })
+    }
+
+    /// Images that are fed at a time.
+    fn images(&self) -> usize {
+        let picture = self.inputs.iter().find(|input| input.image.is_some());
+        let input = picture.or_else(|| self.inputs.iter().find(|input| input.shape.len() >= 3));
+        input.or(self.inputs.first()).and_then(|input| input.shape.first()).copied().unwrap_or(1)
     }
 
     /// Whether positions lie where the record says.
@@ -379,6 +525,7 @@ impl Pair<'_> {
         if let Some(Err(name)) = vector {
             feature_problems.push(format!("no output is called '{name}'"));
         }
+        let mut answers = Vec::new();
         for (inputs, found) in samples.iter().zip(found) {
             let expected = reference.run(runtime, inputs)?;
             if let Some(found) = found.get(output) {
@@ -387,7 +534,9 @@ impl Pair<'_> {
             if let Some(found) = vector.and_then(Result::ok).and_then(|place| found.get(place)) {
                 saliency::compare_features(&expected, found, &mut features, &mut feature_problems)?;
             }
+            answers.push((expected.logits, expected.answer));
         }
+        let meaning = self.meaning(definition, &answers);
         let says_nothing = map_problems.is_empty() && maps.says_nothing();
         let mut maps = Check::judged(map_problems, maps);
         if says_nothing {
@@ -404,6 +553,6 @@ impl Pair<'_> {
             Some(inputs) => self.place(&mut reference, definition, inputs)?,
             None => Check::not_checked("there are no samples"),
         };
-        Ok((maps, features, place))
+        Ok(Compared { maps, features, meaning, place })
     }
 }

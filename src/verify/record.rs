@@ -1,7 +1,7 @@
 //! What a model says of its saliency branch: the section `xai` of its `rt_info`.
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, OutletId};
+use crate::graph::{Graph, Node, OutletId};
 use crate::ir::{Classes, Document, RtInfo, SECTION, key, section};
 
 /// The section `xai`, as text.
@@ -58,7 +58,8 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// `<name>` is a layer of the original, `<name>_slot` one of its outputs counted from 0.
+    /// `<name>` is a layer of the original, `<name>_slot` one of its outputs counted from 0, `<name>_id` its id, where
+    /// several layers have that name.
     pub(super) fn outlet(&self, graph: &Graph, name: &str) -> Result<OutletId, String> {
         let layer = self.required(name)?;
         let slot_name = key::slot_of(name);
@@ -66,7 +67,13 @@ impl<'a> Record<'a> {
             None => 0,
             Some(text) => text.parse().map_err(|_| format!("{slot_name} '{text}' is no output slot"))?,
         };
-        let mut named = graph.nodes().filter(|(_, node)| node.name == layer);
+        let id_name = key::id_of(name);
+        let id: Option<u64> = match self.get(&id_name) {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|_| format!("{id_name} '{text}' is no layer's id"))?),
+        };
+        let is_it = |node: &Node| node.name == layer && id.is_none_or(|id| id == node.layer);
+        let mut named = graph.nodes().filter(|(_, node)| is_it(node));
         let Some((id, node)) = named.next() else {
             return Err(format!("{name} '{layer}' is no layer of the original"));
         };
@@ -101,6 +108,28 @@ pub(super) mod tests {
             <rt_info><xai>{entries}</xai></rt_info></net>"#
         );
         Document::parse(Path::new("m.xml"), text.into_bytes()).unwrap()
+    }
+
+    #[test]
+    fn one_of_several_layers_of_a_name_is_told_by_its_id() {
+        let find = |entries: &str, name: &str| {
+            let mut document = document(&format!("<method value=\"reciprocam\"/>{entries}"));
+            let text =
+                String::from_utf8(document.bytes().to_vec()).unwrap().replace("name=\"out\"", "name=\"in\"");
+            document = Document::parse(Path::new("m.xml"), text.into_bytes()).unwrap();
+            let graph = Graph::new(&document).unwrap();
+            Record::read(&document).unwrap().outlet(&graph, name).map(|outlet| graph.node(outlet.node).layer)
+        };
+        assert!(find(r#"<target value="in"/>"#, "target").unwrap_err().contains("several layers"));
+        assert_eq!(find(r#"<target value="in"/><target_id value="0"/>"#, "target"), Ok(0));
+        assert!(
+            find(r#"<target value="in"/><target_id value="7"/>"#, "target").unwrap_err().contains("no layer")
+        );
+        assert!(
+            find(r#"<target value="in"/><target_id value="x"/>"#, "target")
+                .unwrap_err()
+                .contains("target_id")
+        );
     }
 
     #[test]

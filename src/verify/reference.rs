@@ -27,6 +27,8 @@ pub(super) struct Reference<'a> {
     /// Values to read off the original: the target first, then the logits, then what bypasses it.
     wanted: Vec<OutletId>,
     tap: Session,
+    /// Outputs of the original at the last run.
+    answered: Vec<Tensor>,
     /// The head compiled for the shapes of the last sample.
     compiled: Option<(Vec<Signature>, Session)>,
     /// Holds the XML files of both.
@@ -49,6 +51,19 @@ pub(super) struct Expected {
     pub(super) classes: usize,
     /// Maps `[images, classes, positions]`, not scaled.
     pub(super) maps: Vec<f64>,
+    /// What the original itself answers.
+    pub(super) answer: Answer,
+}
+
+/// What the original answers to one sample.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Answer {
+    /// Its outputs.
+    pub(super) outputs: Vec<Tensor>,
+    /// Shape of the recorded scores.
+    pub(super) shape: Vec<usize>,
+    /// Of class maps: the largest score of each class, with each activation that outputs may have.
+    pub(super) best: Vec<Vec<f64>>,
 }
 
 /// Means over positions.
@@ -96,8 +111,8 @@ impl<'a> Reference<'a> {
             .map_err(|e| Error::io("write to the folder", std::env::temp_dir(), e))?;
         let text = cut::tap(model.document(), graph, &tapped);
         let path = write(folder.path(), "tap.xml", &text)?;
-        let tap = runtime.compile(&path, model.weights().path())?;
-        Ok(Self { model, definition, head, wanted, tap, compiled: None, folder })
+        let tap = runtime.compile(&path, model.weights().path())?.forget(cut::has_state(graph));
+        Ok(Self { model, definition, head, wanted, tap, answered: Vec::new(), compiled: None, folder })
     }
 
     /// How the values whose positions are recorded are spread over them, for one set of inputs.
@@ -127,6 +142,8 @@ impl<'a> Reference<'a> {
     /// As [`Reference::as_computed`].
     pub(super) fn run(&mut self, runtime: &mut Runtime, inputs: &[Tensor]) -> Result<Expected> {
         let expected = self.as_computed(runtime, inputs)?;
+        let answer = Answer { outputs: std::mem::take(&mut self.answered), ..expected.answer };
+        let expected = Expected { answer, ..expected };
         let Some(lie) = &self.definition.lie else { return Ok(expected) };
         let [batch, height, width] = expected.extents;
         let (maps, (height, width)) = lie.turn().apply(&expected.maps, (height, width));
@@ -154,9 +171,20 @@ impl<'a> Reference<'a> {
         let extents = [geometry.batch, geometry.height, geometry.width];
         let Some(masking) = masked else {
             let maps = channel_mean(&geometry, &features);
-            return Ok(Expected { extents, pooled, coarseness, logits: Vec::new(), classes: 1, maps });
+            let answer = Answer::default();
+            return Ok(Expected {
+                extents,
+                pooled,
+                coarseness,
+                logits: Vec::new(),
+                classes: 1,
+                maps,
+                answer,
+            });
         };
-        let logits = values.next().ok_or_else(missing)?.values()?;
+        let logits = values.next().ok_or_else(missing)?;
+        let answer = Answer { shape: logits.shape().to_vec(), ..Answer::default() };
+        let logits = logits.values()?;
         let classes = logits.len() / geometry.batch.max(1);
         let mut inputs = vec![target];
         inputs.extend(values);
@@ -167,14 +195,15 @@ impl<'a> Reference<'a> {
             geometries.push(fits.map_err(wrong)?);
         }
         let maps = self.masked(runtime, masking, &geometries, inputs, &logits)?;
-        Ok(Expected { extents, pooled, coarseness, logits, classes, maps })
+        Ok(Expected { extents, pooled, coarseness, logits, classes, maps, answer })
     }
 
     /// The values of `wanted`, of which model inputs are known already.
     fn tapped(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         let graph = self.model.graph();
         let own = graph.results().count();
-        let mut outputs = self.tap.run(inputs)?.into_iter().skip(own);
+        let mut outputs = self.tap.run(inputs)?.into_iter();
+        self.answered = outputs.by_ref().take(own).collect();
         let parameters: Vec<NodeId> = graph.parameters().map(|(id, _)| id).collect();
         let value = |outlet: &OutletId| match parameters.iter().position(|id| *id == outlet.node) {
             Some(place) => inputs.get(place).cloned(),
@@ -234,7 +263,7 @@ impl<'a> Reference<'a> {
         if !fits {
             let text = head.emit(self.model.document(), graph, &signatures);
             let path = write(self.folder.path(), "head.xml", &text)?;
-            let session = runtime.compile(&path, self.model.weights().path())?;
+            let session = runtime.compile(&path, self.model.weights().path())?.forget(cut::has_state(graph));
             return Ok(&mut self.compiled.insert((signatures, session)).1);
         }
         match &mut self.compiled {
@@ -267,6 +296,7 @@ fn coarseness(element: ElementType) -> f64 {
 fn class_maps(detector: &Detector, values: std::vec::IntoIter<Tensor>) -> Result<Expected> {
     let coarseness = values.as_slice().iter().map(|tensor| coarseness(tensor.element())).fold(1.0, f64::max);
     let mut values = values;
+    let best = detector.best(&mut values.clone()).map_err(wrong_maps)?;
     let (maps, logits) = detector.maps(&mut values).map_err(wrong_maps)?;
     let mut pooled = Pooled::default();
     if !detector.features.is_empty() {
@@ -275,7 +305,8 @@ fn class_maps(detector: &Detector, values: std::vec::IntoIter<Tensor>) -> Result
     }
     let (batch, classes, height, width) = maps.dim();
     let maps = maps.iter().copied().collect();
-    Ok(Expected { extents: [batch, height, width], pooled, coarseness, logits, classes, maps })
+    let answer = Answer { best, ..Answer::default() };
+    Ok(Expected { extents: [batch, height, width], pooled, coarseness, logits, classes, maps, answer })
 }
 
 /// One value of the original, to be masked again and again.

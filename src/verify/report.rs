@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::check::{Check, Outcome};
 use super::compare::MapFigures;
 use super::cost::CostFigures;
+use super::drift::DriftFigures;
+use super::meaning::MeaningFigures;
 use super::outputs::OutputFigures;
 use super::place::PlaceFigures;
 use super::structure::StructureFigures;
@@ -104,6 +106,10 @@ pub struct Report {
     pub saliency: Check<MapFigures>,
     /// Check 3 for the feature vector, where one was added.
     pub feature_vector: Option<Check<FeatureFigures>>,
+    /// Whether what was explained is what the model answers, where maps explain scores.
+    pub meaning: Option<Check<MeaningFigures>>,
+    /// How maps drift where the device computes as it does by default, where that was asked for.
+    pub precision: Option<Check<DriftFigures>>,
     /// Check 4: positions lie where the record says.
     pub place: Check<PlaceFigures>,
     /// Check 5: what the branch costs, where that was asked for.
@@ -121,6 +127,8 @@ impl Report {
             outputs: self.outputs.in_words(words),
             saliency: self.saliency.in_words(words),
             feature_vector: self.feature_vector.map(|check| check.in_words(words)),
+            meaning: self.meaning.map(|check| check.in_words(words)),
+            precision: self.precision.map(|check| check.in_words(words)),
             place: self.place.in_words(words),
             cost: self.cost.map(|check| check.in_words(words)),
             ..self
@@ -134,6 +142,8 @@ impl Report {
             Some(self.outputs.outcome),
             Some(self.saliency.outcome),
             self.feature_vector.as_ref().map(|check| check.outcome),
+            self.meaning.as_ref().map(|check| check.outcome),
+            self.precision.as_ref().map(|check| check.outcome),
             Some(self.place.outcome),
             self.cost.as_ref().map(|check| check.outcome),
         ];
@@ -192,7 +202,13 @@ impl fmt::Display for Report {
         if let Some(check) = &self.feature_vector {
             line(f, "features", check)?;
         }
+        if let Some(check) = &self.meaning {
+            line(f, "meaning", check)?;
+        }
         line(f, "place", &self.place)?;
+        if let Some(check) = &self.precision {
+            line(f, "precision", check)?;
+        }
         if let Some(check) = &self.cost {
             line(f, "cost", check)?;
         }
@@ -283,6 +299,35 @@ impl fmt::Display for WithUnit<'_> {
 impl fmt::Display for FeatureFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} values, largest difference {:.1e}", self.values, self.largest_difference)
+    }
+}
+
+impl fmt::Display for DriftFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let precision = self.precision.as_deref().unwrap_or("the device's default");
+        write!(
+            f,
+            "{precision} against f32: {} maps, correlation {:.3}, difference {:.1} of 255 in the mean and {:.1} at most, \
+             {:.0} % of peaks equal",
+            self.maps,
+            self.correlation,
+            self.mean_difference,
+            self.largest_difference,
+            100.0 * self.equal_peaks
+        )
+    }
+}
+
+impl fmt::Display for MeaningFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.output {
+            Some(output) => write!(f, "{} scores held against output {output}", self.scores)?,
+            None => write!(f, "{} scores", self.scores)?,
+        }
+        match self.contradicting {
+            0 => Ok(()),
+            count => write!(f, ", {count} contradict it"),
+        }
     }
 }
 

@@ -162,7 +162,7 @@ mod tests {
     use crate::ir::ElementType;
     use crate::verify::definition::{Features, Kernel, Masking};
     use crate::verify::layout::Layout;
-    use crate::verify::reference::Pooled;
+    use crate::verify::reference::{Answer, Pooled};
 
     fn definition(targets: Option<Classes>, element: ElementType) -> Definition {
         let outlet = OutletId::new(NodeId(0), 0);
@@ -192,6 +192,7 @@ mod tests {
             logits: logits.to_vec(),
             classes,
             maps: maps.to_vec(),
+            answer: Answer::default(),
         }
     }
 

@@ -204,7 +204,11 @@ impl Args {
     /// Options of the library; `many`: there are several photos.
     pub(super) fn options(&self, many: bool) -> Result<ExplainOptions> {
         let mut options = ExplainOptions {
-            runtime: RuntimeOptions { library: self.openvino_lib.clone(), device: self.device.clone() },
+            runtime: RuntimeOptions {
+                library: self.openvino_lib.clone(),
+                device: self.device.clone(),
+                ..RuntimeOptions::default()
+            },
             weights: self.weights.clone(),
             mode: self.mode,
             branch: self.branch.options(SaliencyType::F32),

@@ -90,7 +90,7 @@ impl ChannelMap {
 
     /// Records the layer, its axes, and what of it is meant; with `activated`, also what the model applies to it.
     pub(super) fn record(&self, model: &Model, name: &str, activated: bool, record: &mut Record) {
-        record.add(key::slot_of(name), self.outlet.slot);
+        model.record(self.outlet, name, record);
         record.add(key::layout_of(name), self);
         record.add(key::fields_of(name), format!("{}..{}", self.channels.start, self.channels.end));
         let grid = self.grid().map(|dim| dim.to_string());
@@ -98,7 +98,6 @@ impl ChannelMap {
         if let Some(activation) = self.activation.filter(|_| activated) {
             record.add(key::activation_of(name), activation.name());
         }
-        record.add(name, &model.node(self.outlet.node).name);
     }
 
     /// Where positions lie in an input, where that is known.

@@ -57,6 +57,7 @@ fn every_target_is_right_or_refused() {
     for (name, path) in fixtures().into_iter().filter(|(name, _)| wanted(name)) {
         let path = root().join(path);
         let model = Model::read(&path, None).unwrap();
+        eprintln!("{name}");
         for (target, options) in tried(&std::fs::read_to_string(&path).unwrap()) {
             let insertion = match insert(&model, &options) {
                 Ok(Outcome::Inserted(insertion)) => insertion,

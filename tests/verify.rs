@@ -250,7 +250,7 @@ fn what_is_no_class_score_is_not_taken_for_one() {
     }
     for (name, part, reason) in [
         ("det_retinanet", "box", "output 1 has 5 scores for each box, and the maps are of 12 classes"),
-        ("det_fcos", "center", "none of these columns has the largest scores of the maps"),
+        ("det_fcos", "center", "output 1 has 5 scores for each box, and the maps are of 1 classes"),
     ] {
         let layer = format!("__module.{part}/aten::_convolution/Add");
         let coarse = format!("{layer}_1");

@@ -19,7 +19,7 @@ def test_a_good_model_passes(tmp_path):
     path = xai_insert.insert(MOBILENET, targets="top3", feature_vector=True).write(tmp_path / "explained.xml")
     report = xai_insert.verify(MOBILENET, path, image=PHOTO, bench=True)
     assert report and report.outcome == "passed"
-    assert list(report.checks) == ["structure", "outputs", "saliency", "feature_vector", "cost"]
+    assert list(report.checks) == ["structure", "outputs", "saliency", "feature_vector", "meaning", "place", "cost"]
     assert all(report.checks.values())
     assert report.checks["saliency"].figures["maps"] == 3
     assert report.checks["cost"].figures["ratio"] > 0

@@ -96,7 +96,7 @@ class Check:
     def __init__(self, name: str, data: dict[str, Any]) -> None:
         self.name = name
         self.outcome: str = data["outcome"]
-        """`passed`, `failed` or `not_checked`."""
+        """`passed`, `failed`, `not_checked`, or `skipped` where it was not asked for."""
         self.problems: list[str] = data["problems"]
         """What is wrong, or why the check could not be done."""
         self.figures: dict[str, Any] = {
@@ -105,7 +105,7 @@ class Check:
         """What was measured, as far as it came to that."""
 
     def __bool__(self) -> bool:
-        return self.outcome == "passed"
+        return self.outcome in ("passed", "skipped")
 
     def __repr__(self) -> str:
         return f"<Check {self.name}: {'; '.join([self.outcome, *self.problems])}>"
@@ -121,8 +121,9 @@ class VerificationReport(Report):
 
     @property
     def checks(self) -> dict[str, Check]:
-        """The checks: `structure`, `outputs`, `saliency`; `feature_vector` and `cost` where there are such."""
-        names = ("structure", "outputs", "saliency", "feature_vector", "cost")
+        """The checks: `structure`, `outputs`, `saliency`, `place`; `feature_vector`, `meaning`, `precision` and `cost`
+        where there are such."""
+        names = ("structure", "outputs", "saliency", "feature_vector", "meaning", "place", "precision", "cost")
         return {name: Check(name, self.data[name]) for name in names if self.data.get(name)}
 
     def raise_unless_passed(self) -> None:

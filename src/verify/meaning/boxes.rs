@@ -74,19 +74,24 @@ pub(in crate::verify) fn of_maps(sets: &[Listed<'_>]) -> Found {
         );
         return failed(output, problem);
     }
-    match (chosen(sets, classes), rows) {
-        (Some(found), _) => found,
-        (None, Some(output)) => failed(
-            output,
-            format!(
-                "output {output} lists boxes with columns for {classes} classes or more, and none of these columns has \
-                 the largest scores of the maps that were explained"
-            ),
-        ),
-        (None, None) if let Some((output, columns)) = beside_boxes(first, classes) => failed(
+    if let Some(found) = chosen(sets, classes) {
+        return found;
+    }
+    let paired = beside_boxes(first);
+    match (rows, paired) {
+        (_, Some((output, columns))) if columns.abs_diff(classes) > 1 => failed(
             output,
             format!("output {output} has {columns} scores for each box, and the maps are of {classes} classes"),
         ),
+        (Some(output), _) | (None, Some((output, _))) => some_rows(sets, output, classes).unwrap_or_else(|| {
+            failed(
+                output,
+                format!(
+                    "output {output} lists boxes with scores of {classes} classes or more, and in no column are they \
+                     those of the maps that were explained"
+                ),
+            )
+        }),
         (None, None) => Found::Not(
             "no output lists boxes with class scores in a form that is known here, or none were listed on these \
              samples"
@@ -95,9 +100,54 @@ pub(in crate::verify) fn of_maps(sets: &[Listed<'_>]) -> Found {
     }
 }
 
-/// An output with scores of boxes that another one lists, where they are not of as many classes, a background class
-/// counted or not.
-fn beside_boxes(set: &Listed<'_>, classes: usize) -> Option<(usize, usize)> {
+/// Rows of boxes of which some may have been left out before: the best of all has to be there, and none may be better
+/// than in the maps.
+fn some_rows(sets: &[Listed<'_>], output: usize, classes: usize) -> Option<Found> {
+    for reading in [Reading::Rows, Reading::Columns] {
+        for offset in [0, 1, BOX, BOX + 1] {
+            let lists: Option<Vec<(usize, Chosen)>> = sets
+                .iter()
+                .map(|set| Some((output, columns(set, output, reading, offset, classes)?)))
+                .collect();
+            let Some(lists) = lists else { continue };
+            for kind in 0..sets.first()?.best.len() {
+                let (scores, contradicting) = contradictions(sets, &lists, classes, kind, 0);
+                if contradicting == 0 {
+                    let figures = MeaningFigures { output: Some(output), scores, contradicting };
+                    return Some(Found::Judged(Vec::new(), figures));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// The scores in so many columns of all boxes, with the classes that they are of.
+fn columns(
+    set: &Listed<'_>,
+    output: usize,
+    reading: Reading,
+    offset: usize,
+    classes: usize,
+) -> Option<Chosen> {
+    let tensor = set.outputs.get(output)?;
+    let (layout, values) = (reading.layout(tensor.shape())?, tensor.values().ok()?);
+    if offset + classes > layout.columns {
+        return None;
+    }
+    let [by_box, by_column, _, by_image] = layout.strides;
+    let of_image = |image: usize| {
+        let rows = (0..layout.boxes).flat_map(|row| (0..classes).map(move |class| (row, class)));
+        let at = |(row, class)| {
+            Some((class, *values.get(image * by_image + row * by_box + (offset + class) * by_column)?))
+        };
+        rows.map(at).collect::<Option<Vec<_>>>()
+    };
+    (0..set.images).map(of_image).collect()
+}
+
+/// An output with scores of boxes that another one lists, and how many it has for each.
+fn beside_boxes(set: &Listed<'_>) -> Option<(usize, usize)> {
     let rows = |tensor: &Tensor| match *tensor.shape() {
         [images, boxes, columns] if images == set.images && tensor.element().is_float() => {
             Some((boxes, columns))
@@ -111,7 +161,7 @@ fn beside_boxes(set: &Listed<'_>, classes: usize) -> Option<(usize, usize)> {
         .find_map(|(i, rows)| Some((i, rows.filter(|(_, columns)| *columns == BOX)?)))?;
     let scores = |(i, rows): (usize, &Option<(usize, usize)>)| {
         let (boxes, columns) = (*rows)?;
-        (i != of_boxes && boxes == count && columns.abs_diff(classes) > 1).then_some((i, columns))
+        (i != of_boxes && boxes == count).then_some((i, columns))
     };
     all.iter().enumerate().find_map(scores)
 }
@@ -419,16 +469,21 @@ mod tests {
 
     #[test]
     fn boxes_have_scores_of_as_many_classes() {
-        let outputs = [tensor(&[1, 3, 4], &[0.5; 12]), tensor(&[1, 3, 2], &[0.5; 6])];
-        let problems = |classes: usize| {
-            let set = Listed { best: vec![vec![9.0; classes]], images: 1, outputs: &outputs };
+        let outputs = [tensor(&[1, 3, 4], &[0.25; 12]), tensor(&[1, 3, 2], &[0.5, 0.1, 0.4, 0.2, 0.3, 0.1])];
+        let problems = |best: &[f64]| {
+            let set = Listed { best: vec![best.to_vec()], images: 1, outputs: &outputs };
             match of_maps(&[set]) {
                 Found::Judged(problems, _) => problems.iter().map(ToString::to_string).collect(),
                 Found::Not(_) => Vec::new(),
             }
         };
-        assert_eq!(problems(12), ["output 1 has 2 scores for each box, and the maps are of 12 classes"]);
-        assert!(problems(3).is_empty());
+        assert_eq!(
+            problems(&[9.0; 12]),
+            ["output 1 has 2 scores for each box, and the maps are of 12 classes"]
+        );
+        assert!(problems(&[0.5, 0.3])[0..].is_empty(), "the best box of the second class was left out");
+        assert!(problems(&[0.9, 0.2])[0].contains("in no column are they those of the maps"));
+        assert!(problems(&[0.4, 0.2])[0].contains("in no column are they those of the maps"));
     }
 
     #[test]

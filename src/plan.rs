@@ -54,6 +54,12 @@ impl Masked {
         model.record(outlet, key::TARGET, record);
         record.add(key::LAYOUT, layout);
         record.add(key::GRID, format!("{}x{}", extent(&layout.grid.0), extent(&layout.grid.1)));
+        for (name, size) in [(key::GRID_HEIGHT, &layout.grid.0), (key::GRID_WIDTH, &layout.grid.1)] {
+            if let Size::Of(outlet, axis) = size {
+                model.record(*outlet, name, record);
+                record.add(key::axis_of(name), axis);
+            }
+        }
         if let Some(placement) = &layout.placement {
             if let Some(input) = placement.input {
                 record.add(key::INPUT, &model.node(input).name);

@@ -305,6 +305,7 @@ fn fields_of_insertion_are_described() {
     let written = [
         ("cnn_static", "--method=auto"),
         ("vit_cls", "--feature-vector"),
+        ("cnn_dynamic_hw", "--method=auto"),
         ("det_yolov5_product", "--feature-vector"),
     ];
     for (name, option) in written {

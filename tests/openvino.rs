@@ -327,12 +327,16 @@ fn transformers_that_went_wrong_once() {
     assert_eq!(status, 0, "{out}{err}");
     let names: Vec<String> =
         common::listing(folder.path()).into_iter().filter(|name| name.ends_with(".xml")).collect();
-    assert_eq!(names.len(), 4);
+    assert_eq!(names.len(), 5);
     let branches = tempfile::tempdir().unwrap();
     for name in names {
         let model = Model::read(&folder.path().join(&name), None).unwrap();
         for block in [1, 2] {
             for strategy in [Strategy::Auto, Strategy::Dense] {
+                // Grids of an image's usual size have many positions, and no block.
+                if name.starts_with("grid_of_any_size") && (block, strategy) != (1, Strategy::Auto) {
+                    continue;
+                }
                 let options = Options { block, strategy, ..Options::default() };
                 match insert(&model, &options) {
                     Ok(Outcome::Inserted(insertion)) => {

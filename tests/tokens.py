@@ -116,6 +116,18 @@ def layer_scale_in_half_precision():
 
 
 @model
+def grid_of_any_size():
+    """Tokens of an image of any size, read by their mean: the grid is that of the patches."""
+    build = Builder()
+    image = ops.parameter([1, 3, -1, -1], np.float32, name="image")
+    weight = build.constant(WIDTH, 3, PATCH, PATCH, scale=0.05)
+    map_ = ops.convolution(image, weight, [PATCH] * 2, [0, 0], [0, 0], [1, 1])
+    tokens = ops.transpose(ops.reshape(map_, integers(0, WIDTH, -1), True), integers(0, 2, 1))
+    tokens = ops.add(tokens, ops.gelu(build.linear(build.norm(tokens), WIDTH, WIDTH), "erf"))
+    return image, ops.matmul(ops.reduce_mean(tokens, integers(1), False), build.constant(5, WIDTH), False, True)
+
+
+@model
 def compressed_head():
     """Weights of 8 bits with zero points and a scale for each row (as NNCF writes them), before the classes."""
     build, image = Builder(), parameter()

@@ -261,3 +261,60 @@ fn what_is_no_class_score_is_not_taken_for_one() {
         assert!(caught && said.contains(reason), "{said}");
     }
 }
+
+/// OpenVINO writes keys that are no XML names as `<info name="…">`; there may be several.
+#[test]
+fn keys_that_are_no_names_are_compared_by_value() {
+    let folder = common::copy_of("cnn_static");
+    let path = folder.path().join("model.xml");
+    let text = fs::read_to_string(&path).unwrap();
+    let keys = r#"<rt_info><info name="my key" value="plain"/><info name="other key" value="2"/>"#;
+    let changed = text.replacen("<rt_info>\n\t\t<", &format!("{keys}\n\t\t<"), 1);
+    assert_ne!(text, changed);
+    fs::write(&path, changed).unwrap();
+    let out = folder.path().join("out.xml");
+    let (status, said, error) = common::insert([path.to_str().unwrap(), "-o", out.to_str().unwrap()]);
+    assert_eq!(status, 0, "{said}{error}");
+    let structure = |model: &Path| {
+        let empty = folder.path().to_str().unwrap();
+        let (_, said, _) = run(&[&path, model], &["--json", "--openvino-lib", empty]);
+        serde_json::from_str::<serde_json::Value>(&said).unwrap()["structure"].clone()
+    };
+    assert_eq!(structure(&out)["outcome"], "passed");
+    let spoiled = fs::read_to_string(&out).unwrap().replace("other key\" value=\"2", "other key\" value=\"3");
+    fs::write(&out, spoiled).unwrap();
+    let found = structure(&out);
+    assert_eq!(found["outcome"], "failed");
+    assert!(found["problems"][0].as_str().unwrap().contains("'other key'"), "{found}");
+}
+
+/// What another tool wrote anew has no bytes to compare; its maps are checked all the same.
+#[test]
+fn a_file_that_was_written_anew_is_checked_by_what_it_does() {
+    if !common::runtime() {
+        return;
+    }
+    for name in ["cnn_static", "vit_cls", "det_yolov8"] {
+        let (folder, model, out) = inserted(name, &[]);
+        let again = folder.path().join("again.xml");
+        let code =
+            "import openvino as ov, sys; ov.save_model(ov.Core().read_model(sys.argv[1]), sys.argv[2])";
+        let saved = std::process::Command::new(common::python())
+            .args(["-c", code])
+            .args([&out, &again])
+            .status()
+            .unwrap();
+        assert!(saved.success());
+        let (code, said, error) = run(&[&model, &again], &["--samples", "1"]);
+        assert_eq!(code, 0, "{said}{error}");
+        assert!(said.contains("structure   skipped") && said.contains("saliency    ok"), "{said}");
+        // Other weights are found all the same, by the answers.
+        let weights = again.with_extension("bin");
+        let mut bytes = fs::read(&weights).unwrap();
+        let half = bytes.len() / 2;
+        bytes[..half].fill(0x3c);
+        fs::write(&weights, bytes).unwrap();
+        let (code, said, error) = run(&[&model, &again], &["--samples", "1"]);
+        assert_eq!(code, 1, "{said}{error}");
+    }
+}

@@ -39,5 +39,7 @@ pub(crate) use record::{Record, key, section};
 pub(crate) use rt_info::RtInfo;
 pub(crate) use shape::is_absurd;
 pub(crate) use shape::{Dim, Shape, ShapeDisplay, resolve_axis};
+#[cfg(feature = "runtime")]
+pub(crate) use splice::is_as_written;
 pub(crate) use splice::{Splice, escape};
 pub(crate) use weights::Weights;

@@ -359,6 +359,10 @@ impl<'a> Parser<'a> {
                 }
             }
         }
+        // OpenVINO writes keys that are no XML names so.
+        if let Some(key) = find(&attributes, "name").filter(|_| node.name == "info") {
+            node.name = key.to_owned();
+        }
         Ok((node, end))
     }
 

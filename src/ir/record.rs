@@ -46,6 +46,10 @@ pub(crate) mod key {
         LAYOUT = "layout",
         /// Height and width of its grid, `?` where known only at inference.
         GRID = "grid",
+        /// A layer whose extent is the grid's height, where that is known only at inference.
+        GRID_HEIGHT = "grid_height",
+        /// A layer whose extent is its width.
+        GRID_WIDTH = "grid_width",
         /// The input that rows and columns lie in.
         INPUT = "input",
         /// Where the rows of the target's grid lie in it, see [`Course`](crate::ir::Course).
@@ -99,6 +103,11 @@ pub(crate) mod key {
     /// A layer's id in the file, where others have the same name.
     pub(crate) fn id_of(layer: &str) -> String {
         format!("{layer}_id")
+    }
+
+    /// Which axis of a layer's output is meant.
+    pub(crate) fn axis_of(layer: &str) -> String {
+        format!("{layer}_axis")
     }
 
     /// Meaning of the axes of a layer's output.

@@ -169,6 +169,23 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Whether a model with a branch is laid out as it was written here; other tools write the whole file in their own way.
+#[cfg(feature = "runtime")]
+pub(crate) fn is_as_written(document: &Document) -> bool {
+    let children = &document.rt_info().children;
+    let Some(at) = children.iter().rposition(|child| child.name == SECTION) else { return true };
+    let recorded = |name| children[at].get(&[name]).and_then(|text| text.parse::<usize>().ok());
+    let (Some(layers), Some(edges)) = (recorded(key::LAYERS_BYTES), recorded(key::EDGES_BYTES)) else {
+        return true;
+    };
+    let (bytes, sections) = (document.bytes(), &document.sections);
+    let ends = |section: &std::ops::Range<usize>, size, name, element: &str| {
+        let text = added(bytes, section, size, name).and_then(|(span, _)| bytes.get(span));
+        text.is_some_and(|text| text.trim_ascii_start().starts_with(element.as_bytes()))
+    };
+    ends(&sections.layers, layers, "layers", "<layer ") && ends(&sections.edges, edges, "edges", "<edge ")
+}
+
 /// Escapes text for an attribute value.
 pub(crate) fn escape(text: &str) -> String {
     // White space in attributes would be read as blanks.

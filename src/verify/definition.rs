@@ -58,6 +58,8 @@ pub(super) struct Features {
     pub(super) layout: Layout,
     /// Height and width of its grid of positions, where they are fixed.
     pub(super) grid: Option<(usize, usize)>,
+    /// Values and axes of them whose extents these are, where they are known only at inference.
+    pub(super) extents: Vec<(OutletId, usize)>,
 }
 
 /// What of the features a mask keeps.
@@ -160,7 +162,19 @@ impl Definition {
 }
 
 fn features(record: &Record<'_>, graph: &Graph) -> Result<Features, String> {
+    let extent = |name: &str| -> Result<Option<(OutletId, usize)>, String> {
+        if record.get(name).is_none() {
+            return Ok(None);
+        }
+        let axis = record.required(&key::axis_of(name))?;
+        let axis = axis.parse().map_err(|_| format!("{name}_axis '{axis}' is no axis"))?;
+        Ok(Some((record.outlet(graph, name)?, axis)))
+    };
     Ok(Features {
+        extents: match (extent(key::GRID_HEIGHT)?, extent(key::GRID_WIDTH)?) {
+            (Some(height), Some(width)) => vec![height, width],
+            _ => Vec::new(),
+        },
         target: record.outlet(graph, key::TARGET)?,
         layout: Layout::parse(record.required(key::LAYOUT)?)?,
         grid: parse_grid(record.required(key::GRID)?)?,

@@ -98,9 +98,13 @@ impl<'a> Reference<'a> {
                 let head = Head::new(graph, &masked, *logits).map_err(Error::usage)?;
                 let mut wanted = vec![features.target, *logits];
                 wanted.extend(&head.inputs[1..]);
+                wanted.extend(features.extents.iter().map(|(outlet, _)| *outlet));
                 (wanted, Some(head))
             }
-            Method::ActivationMap { features } => (vec![features.target], None),
+            Method::ActivationMap { features } => {
+                let extents = features.extents.iter().map(|(outlet, _)| *outlet);
+                (std::iter::once(features.target).chain(extents).collect(), None)
+            }
             Method::ClassMaps(detector) => (detector.wanted(), None),
         };
         let tapped: Vec<OutletId> =
@@ -128,8 +132,12 @@ impl<'a> Reference<'a> {
                 return Ok(grids.into_iter().map(Some).collect());
             }
         };
-        let Some(target) = values.next() else { return Ok(Vec::new()) };
-        let geometry = fit(features, &target)?;
+        let (mut values, grid) = with_grid(features, values.collect());
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        let target = values.swap_remove(0);
+        let geometry = fit(features, &target, grid)?;
         let values = target.values()?;
         let at = |position| geometry.at_position(position).map(|element| values[element]).collect();
         let (height, width) = (geometry.height, geometry.width);
@@ -156,15 +164,17 @@ impl<'a> Reference<'a> {
     /// [`Error::Usage`] where the tensors are not what the record says, [`Error::Runtime`] where
     /// OpenVINO fails.
     fn as_computed(&mut self, runtime: &mut Runtime, inputs: &[Tensor]) -> Result<Expected> {
-        let mut values = self.tapped(inputs)?.into_iter();
+        let values = self.tapped(inputs)?.into_iter();
         let missing = || Error::Internal("an output of the tapped model is missing".to_owned());
         let (masked, recorded) = match &self.definition.method {
             Method::Masked { features, masking, .. } => (Some(masking), features),
             Method::ActivationMap { features } => (None, features),
             Method::ClassMaps(detector) => return class_maps(detector, values),
         };
+        let (values, grid) = with_grid(recorded, values.collect());
+        let mut values = values.into_iter();
         let target = values.next().ok_or_else(missing)?;
-        let geometry = fit(recorded, &target)?;
+        let geometry = fit(recorded, &target, grid)?;
         let features = target.values()?;
         let coarseness = coarseness(target.element());
         let pooled = Pooled::new(&geometry, &features);
@@ -273,9 +283,17 @@ impl<'a> Reference<'a> {
     }
 }
 
+/// The values without those whose extents are the grid's, and the grid.
+fn with_grid(features: &Features, mut values: Vec<Tensor>) -> (Vec<Tensor>, Option<(usize, usize)>) {
+    let [height, width] = features.extents[..] else { return (values, features.grid) };
+    let extents = values.split_off(values.len().saturating_sub(2));
+    let extent = |tensor: Option<&Tensor>, axis: usize| tensor?.shape().get(axis).copied();
+    (values, extent(extents.first(), height.1).zip(extent(extents.get(1), width.1)))
+}
+
 /// Where the elements of the recorded features are.
-fn fit(features: &Features, target: &Tensor) -> Result<Geometry> {
-    let fitted = features.layout.fit(target.shape(), features.grid);
+fn fit(features: &Features, target: &Tensor, grid: Option<(usize, usize)>) -> Result<Geometry> {
+    let fitted = features.layout.fit(target.shape(), grid);
     fitted.map_err(|message| Error::usage(format!("the record's target: {message}")))
 }
 

@@ -166,7 +166,12 @@ mod tests {
 
     fn definition(targets: Option<Classes>, element: ElementType) -> Definition {
         let outlet = OutletId::new(NodeId(0), 0);
-        let features = Features { target: outlet, layout: Layout::parse("N,C,H,W").unwrap(), grid: None };
+        let features = Features {
+            target: outlet,
+            layout: Layout::parse("N,C,H,W").unwrap(),
+            grid: None,
+            extents: Vec::new(),
+        };
         Definition {
             method: match targets {
                 Some(targets) => {

@@ -12,6 +12,7 @@ COMMANDS = {
     "bench": "bench.command",
     "compare_peer": "compare_peer.command",
     "compat": "compat.command",
+    "differential": "differential.command",
     "export_models.py": "export_models",
     "export_timm.py": "export_timm",
     "fetch_models": "fetch_models.command",

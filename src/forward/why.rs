@@ -104,6 +104,8 @@ pub(super) enum Why {
     TakesPartOfPositions(usize),
     #[error("its operands have their positions on different axes")]
     PositionsOnDifferentAxes,
+    #[error("it divides by what masks blank")]
+    DividesByBlank,
     #[error("it joins masked features with others")]
     JoinsFeaturesWithOthers,
     #[error("it joins masked positions with others")]

@@ -128,6 +128,10 @@ fn elementwise(cx: &mut Context<'_, '_>, op: Operation<'_>, zero: Zero) -> Resul
             return Err(Why::PositionsOnDifferentAxes);
         }
     }
+    // A background that is infinite would spoil what masks weigh it against, also where they blank nothing.
+    if node.op.kind == OpKind::Divide && node.inputs.get(1).is_some_and(|input| blank(cx, *input)) {
+        return Err(Why::DividesByBlank);
+    }
     let varies: Vec<bool> = node.inputs.iter().map(|input| cx.view().masked(*input)).collect();
     let linear = is_linear(&node.op.kind, &varies);
     let blanks: Vec<bool> = node.inputs.iter().map(|input| blank(cx, *input)).collect();

@@ -1,0 +1,1 @@
+"""Random models and options, whose maps are compared with the definition."""

@@ -51,8 +51,10 @@ fn every_target_is_right_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let count = RefCell::new((0usize, BTreeMap::<&str, usize>::new()));
     let add = |what| *count.borrow_mut().1.entry(what).or_default() += 1;
-    // Detectors have no head under masks, and what OpenVINO cannot load cannot be checked.
-    let wanted = |name: &str| !name.starts_with("det_") && !name.starts_with("unknown_op");
+    // Detectors have no head under masks, what OpenVINO cannot load cannot be checked, and the model with trained weights
+    // has thousands of positions in its early layers, which are those of the small ones.
+    let left_out = ["det_", "unknown_op", "mobilenet_v2"];
+    let wanted = |name: &str| !left_out.iter().any(|start| name.starts_with(start));
     let mut wrong = Vec::new();
     for (name, path) in fixtures().into_iter().filter(|(name, _)| wanted(name)) {
         let path = root().join(path);

@@ -100,6 +100,7 @@ pub(crate) fn verify_options(given: &Bound<'_, PyDict>) -> PyResult<VerifyOption
     if let Some(text) = keywords.value("shape", as_it_is)? {
         options.shapes = ShapeOverride::parse_list(&text).map_err(library)?;
     }
+    options.positions = keywords.value("positions", inserting::count)?;
     set(&mut options.precision, keywords.value("precision", FromStr::from_str)?);
     set(&mut options.bench, keywords.flag("bench")?);
     keywords.done()?;

@@ -25,6 +25,7 @@ class VerifyOptions(TypedDict, total=False):
     samples: int | None
     seed: int | None
     shape: str | None
+    positions: int | None
     device: str
     openvino_lib: StrPath | None
     precision: Literal["default", "f32", "both"] | None

@@ -11,6 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use super::process::{interrupt, program};
 use super::words::flag;
 use crate::error::Result;
+use crate::options::count;
 use crate::runtime::RuntimeOptions;
 use crate::verify::{Outcome, Precisions, Report, ShapeOverride, VerifyOptions, verify};
 
@@ -51,6 +52,12 @@ pub(super) struct Args {
     /// Shapes of dynamic inputs: [1,3,224,224], or name[1,3,224,224],other[1,8]
     #[arg(long, value_name = "SHAPES")]
     shape: Option<String>,
+
+    /// Compare maps at N positions, where the grid has more: corners, centre, largest and least values, others by chance
+    ///
+    /// A position costs an inference of the head. Scaled maps are then compared up to the ends of their scale.
+    #[arg(long, value_name = "N", value_parser = count)]
+    positions: Option<usize>,
 
     /// Weights of the original, where they are not beside it under its name
     #[arg(long, value_name = "FILE")]
@@ -101,6 +108,7 @@ impl Args {
             samples: usize::try_from(self.samples).unwrap_or(usize::MAX),
             seed: self.seed,
             shapes: shapes.unwrap_or_default(),
+            positions: self.positions,
             precision: self.precision,
             bench: self.bench,
             ..VerifyOptions::default()

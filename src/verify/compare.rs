@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::positions;
+
 /// Rounding noise of logits, as a share of their largest magnitude.
 const NOISE: f64 = 1e-5;
 /// Error allowed in unscaled maps, as a share of their range.
@@ -24,6 +26,8 @@ pub(super) struct Encoding {
 pub struct MapFigures {
     /// Maps that were compared.
     pub maps: usize,
+    /// Positions of each map that were compared, and that there are; of the last sample.
+    pub positions: [usize; 2],
     /// Values that were compared.
     pub values: usize,
     /// Values that differ at all.
@@ -100,9 +104,49 @@ pub(super) fn larger(a: f64, b: f64) -> f64 {
 /// `scale` is the magnitude of the numbers that the map was computed from: what they are rounded
 /// to is in proportion to it.
 pub(super) fn compare(expected: &[f64], found: &[f64], scale: f64, encoding: Encoding) -> MapDifference {
-    let undefined = expected.iter().any(|value| !value.is_finite());
     let least = expected.iter().copied().fold(f64::INFINITY, f64::min);
     let most = expected.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    between((least, most), expected, found, scale, encoding)
+}
+
+/// Compares a map at some of its positions, given in ascending order.
+///
+/// The ends of its scale, which may lie elsewhere, are read off what was found.
+pub(super) fn compare_at(
+    positions: &[usize],
+    expected: &[f64],
+    found: &[f64],
+    scale: f64,
+    encoding: Encoding,
+) -> MapDifference {
+    let at = |map: &[f64]| positions.iter().map(|position| map[*position]).collect::<Vec<f64>>();
+    let (before, after) = (at(expected), at(found));
+    let ends = encoding.scaled.then(|| positions::ends(&before, &after, encoding.truncated)).flatten();
+    let Some(ends) = ends else {
+        let difference = compare(&before, &after, scale, encoding);
+        // It varies elsewhere alone, and how much of its range a difference is cannot be told.
+        let same = |map: &[f64]| map.iter().all(|value| Some(value) == map.first());
+        let silent = encoding.scaled && same(&after) && !same(found);
+        let difference =
+            if silent { MapDifference { largest: 0.0, flat: true, ..difference } } else { difference };
+        return MapDifference { at: positions[difference.at], ..difference };
+    };
+    let difference = between(ends, &before, &after, scale, encoding);
+    // What scaling promises of all positions.
+    let least = found.iter().copied().fold(f64::INFINITY, f64::min);
+    let largest = larger(larger(difference.largest, least), 255.0 - found.iter().copied().fold(0.0, larger));
+    MapDifference { largest, at: positions[difference.at], ..difference }
+}
+
+/// Compares a map whose scale has these ends.
+fn between(
+    (least, most): (f64, f64),
+    expected: &[f64],
+    found: &[f64],
+    scale: f64,
+    encoding: Encoding,
+) -> MapDifference {
+    let undefined = expected.iter().any(|value| !value.is_finite());
     let range = most - least;
     let noise = NOISE * scale;
     let allowed = if encoding.scaled {
@@ -198,6 +242,35 @@ mod tests {
         assert!(compare(&map, &[-1.0, 0.003, 3.0], 3.0, RAW).passes());
         assert!(!compare(&map, &[-1.0, 0.005, 3.0], 3.0, RAW).passes());
         assert_eq!(compare(&map, &map, 3.0, RAW).differing, 0);
+    }
+
+    #[test]
+    fn some_positions_speak_for_a_map() {
+        let map: Vec<f64> = (0..40).map(|place| 3.0 + f64::from((place * 7 + 3) % 41)).collect();
+        let scaled: Vec<f64> = map.iter().map(|value| (255.0 * (value - 3.0) / 40.0).trunc()).collect();
+        let positions = [0, 5, 11, 17, 24, 31, 39];
+        let mut some = vec![f64::NAN; 40];
+        positions.iter().for_each(|position| some[*position] = map[*position]);
+        let right = compare_at(&positions, &some, &scaled, 40.0, U8);
+        assert!(right.passes() && !right.flat && !right.undefined, "{right:?}");
+        let mut off = scaled.clone();
+        off[17] += 3.0;
+        let wrong = compare_at(&positions, &some, &off, 40.0, U8);
+        assert!(!wrong.passes() && wrong.at == 17, "{wrong:?}");
+        // Turned around, not scaled to the ends, no number where nobody looked.
+        let turned: Vec<f64> = scaled.iter().map(|value| 255.0 - value).collect();
+        let short: Vec<f64> = scaled.iter().map(|value| (value / 2.0).trunc()).collect();
+        let mut unknown = scaled.clone();
+        unknown[1] = f64::NAN;
+        for wrong in [turned, short, unknown] {
+            assert!(!compare_at(&positions, &some, &wrong, 40.0, U8).passes(), "{wrong:?}");
+        }
+        // A map that varies where nobody looked says nothing; one that should vary and does not is wrong.
+        let mut elsewhere = vec![0.0; 40];
+        elsewhere[1] = 255.0;
+        assert!(compare_at(&positions, &some, &elsewhere, 40.0, U8).flat);
+        assert!(!compare_at(&positions, &some, &[0.0; 40], 40.0, U8).passes());
+        assert!(compare_at(&positions, &some, &map, 40.0, RAW).passes());
     }
 
     #[test]

@@ -71,7 +71,11 @@ impl Lines {
 
 impl Turn {
     /// Maps `[.., height, width]` as they are handed out, with their height and width.
-    pub(super) fn apply(self, maps: &[f64], (height, width): (usize, usize)) -> (Vec<f64>, (usize, usize)) {
+    pub(super) fn apply<T: Copy>(
+        self,
+        maps: &[T],
+        (height, width): (usize, usize),
+    ) -> (Vec<T>, (usize, usize)) {
         let (rows, columns) = if self.transposed { (width, height) } else { (height, width) };
         let mut turned = Vec::with_capacity(maps.len());
         for map in maps.chunks((height * width).max(1)) {
@@ -85,6 +89,12 @@ impl Turn {
             }
         }
         (turned, (rows, columns))
+    }
+
+    /// For each position as it is handed out the one that it is computed as, and height and width as handed out.
+    pub(super) fn of_positions(self, (height, width): (usize, usize)) -> (Vec<usize>, (usize, usize)) {
+        let computed: Vec<usize> = (0..height * width).collect();
+        self.apply(&computed, (height, width))
     }
 }
 

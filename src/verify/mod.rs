@@ -23,6 +23,7 @@ mod lie;
 mod meaning;
 mod outputs;
 mod place;
+mod positions;
 mod record;
 mod reference;
 mod report;
@@ -54,6 +55,7 @@ use crate::model::Model;
 use crate::preprocess::{Photo, Preprocessing};
 use crate::runtime::{Precision, Runtime, RuntimeError, RuntimeOptions, Session, Tensor};
 use definition::{Definition, Method};
+use positions::Sampling;
 use record::Record;
 use reference::{Answer, Reference};
 use samples::Samples;
@@ -100,6 +102,8 @@ pub struct VerifyOptions {
     pub seed: u64,
     /// Shapes for inputs that are dynamic.
     pub shapes: Vec<ShapeOverride>,
+    /// Compare maps at so many positions, where the grid has more; at all of them without.
+    pub positions: Option<usize>,
     /// In what precision maps are looked at.
     pub precision: Precisions,
     /// Whether to measure latency.
@@ -117,6 +121,7 @@ impl Default for VerifyOptions {
             samples: 2,
             seed: 0,
             shapes: Vec::new(),
+            positions: None,
             precision: Precisions::default(),
             bench: false,
             interrupt: Interrupt::default(),
@@ -131,6 +136,7 @@ impl Default for VerifyOptions {
 /// without a record of its branch, options that contradict the model. What the checks find is in
 /// the report, also that there is no runtime. [`Error::Interrupted`] where that was asked for.
 pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<Report> {
+    let sampling = Sampling::new(options.positions, options.seed)?;
     let old = Model::read(original, options.weights.as_deref())?;
     let weights = model.with_extension("bin");
     let mut report = blank(original, model);
@@ -164,6 +170,7 @@ pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<
                 new_weights: &weights,
                 definition: &definition,
                 inputs: &inputs,
+                sampling,
             };
             pair.run(runtime, &samples, options, &mut report)?;
         }
@@ -290,6 +297,7 @@ struct Pair<'a> {
     /// What the record says, or why it says nothing.
     definition: &'a Result<Definition, String>,
     inputs: &'a [Input],
+    sampling: Sampling,
 }
 
 impl Pair<'_> {
@@ -527,7 +535,8 @@ impl Pair<'_> {
         }
         let mut answers = Vec::new();
         for (inputs, found) in samples.iter().zip(found) {
-            let expected = reference.run(runtime, inputs)?;
+            let values = found.get(output).map(Tensor::values).transpose()?.unwrap_or_default();
+            let expected = reference.run(runtime, inputs, self.sampling, &values)?;
             if let Some(found) = found.get(output) {
                 saliency::compare_maps(definition, &expected, found, &mut maps, &mut map_problems)?;
             }

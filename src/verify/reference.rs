@@ -8,7 +8,9 @@ use super::cut::{self, Head, Signature};
 use super::definition::{Definition, Features, Masking, Method};
 use super::detector::Detector;
 use super::layout::Geometry;
+use super::lie::Lie;
 use super::place::{Grid, Observed};
+use super::positions::Sampling;
 use crate::error::{Error, Result};
 use crate::graph::{NodeId, OutletId};
 use crate::ir::ElementType;
@@ -49,8 +51,10 @@ pub(super) struct Expected {
     pub(super) logits: Vec<f64>,
     /// Classes; 1 where the method has none.
     pub(super) classes: usize,
-    /// Maps `[images, classes, positions]`, not scaled.
+    /// Maps `[images, classes, positions]`, not scaled; NaN at positions that were not computed.
     pub(super) maps: Vec<f64>,
+    /// The positions that were computed, in ascending order; `None`: all.
+    pub(super) computed: Option<Vec<usize>>,
     /// What the original itself answers.
     pub(super) answer: Answer,
 }
@@ -146,10 +150,18 @@ impl<'a> Reference<'a> {
 
     /// Runs one sample; maps lie as the record says that they are handed out.
     ///
+    /// Which positions are computed hangs on the maps that were `found`, as they are handed out.
+    ///
     /// # Errors
     /// As [`Reference::as_computed`].
-    pub(super) fn run(&mut self, runtime: &mut Runtime, inputs: &[Tensor]) -> Result<Expected> {
-        let expected = self.as_computed(runtime, inputs)?;
+    pub(super) fn run(
+        &mut self,
+        runtime: &mut Runtime,
+        inputs: &[Tensor],
+        sampling: Sampling,
+        found: &[f64],
+    ) -> Result<Expected> {
+        let expected = self.as_computed(runtime, inputs, sampling, found)?;
         let answer = Answer { outputs: std::mem::take(&mut self.answered), ..expected.answer };
         let expected = Expected { answer, ..expected };
         let Some(lie) = &self.definition.lie else { return Ok(expected) };
@@ -163,7 +175,13 @@ impl<'a> Reference<'a> {
     /// # Errors
     /// [`Error::Usage`] where the tensors are not what the record says, [`Error::Runtime`] where
     /// OpenVINO fails.
-    fn as_computed(&mut self, runtime: &mut Runtime, inputs: &[Tensor]) -> Result<Expected> {
+    fn as_computed(
+        &mut self,
+        runtime: &mut Runtime,
+        inputs: &[Tensor],
+        sampling: Sampling,
+        found: &[f64],
+    ) -> Result<Expected> {
         let values = self.tapped(inputs)?.into_iter();
         let missing = || Error::Internal("an output of the tapped model is missing".to_owned());
         let (masked, recorded) = match &self.definition.method {
@@ -189,6 +207,7 @@ impl<'a> Reference<'a> {
                 logits: Vec::new(),
                 classes: 1,
                 maps,
+                computed: None,
                 answer,
             });
         };
@@ -204,8 +223,17 @@ impl<'a> Reference<'a> {
             let wrong = |message| Error::usage(format!("a masked value of the record: {message}"));
             geometries.push(fits.map_err(wrong)?);
         }
-        let maps = self.masked(runtime, masking, &geometries, inputs, &logits)?;
-        Ok(Expected { extents, pooled, coarseness, logits, classes, maps, answer })
+        let size = (geometry.height, geometry.width);
+        // Each position as it is handed out, and the same as it is computed.
+        let turn = self.definition.lie.as_ref().map(Lie::turn).unwrap_or_default();
+        let (turned, handed_out) = turn.of_positions(size);
+        let computed = sampling.choose(handed_out, found);
+        let positions = match &computed {
+            Some(chosen) => chosen.iter().map(|position| turned[*position]).collect(),
+            None => turned,
+        };
+        let maps = self.masked(runtime, masking, &geometries, inputs, (&logits, &positions))?;
+        Ok(Expected { extents, pooled, coarseness, logits, classes, maps, computed, answer })
     }
 
     /// The values of `wanted`, of which model inputs are known already.
@@ -223,14 +251,14 @@ impl<'a> Reference<'a> {
         values.ok_or_else(|| Error::Internal("an output of the tapped model is missing".to_owned()))
     }
 
-    /// Logits `[images, classes, positions]` of the head on masked features, position by position.
+    /// Logits `[images, classes, positions]` of the head on masked features, position by position; NaN at others.
     fn masked(
         &mut self,
         runtime: &mut Runtime,
         masking: &Masking,
         geometries: &[Geometry],
         inputs: Vec<Tensor>,
-        whole: &[f64],
+        (whole, positions): (&[f64], &[usize]),
     ) -> Result<Vec<f64>> {
         let scores = whole.len();
         let session = self.head_for(runtime, &inputs)?;
@@ -240,9 +268,9 @@ impl<'a> Reference<'a> {
             mosaics.push(Mosaic::new(geometry, tensor, masking.prefix)?);
         }
         let Some(geometry) = geometries.first() else { return Ok(Vec::new()) };
-        let positions = geometry.positions();
-        let mut maps = vec![0.0; scores * positions];
-        for position in 0..positions {
+        let all = geometry.positions();
+        let mut maps = vec![f64::NAN; scores * all];
+        for &position in positions {
             let kept = masking.kernel.around(position, geometry.height, geometry.width);
             for (input, mosaic) in mosaics.iter_mut().enumerate() {
                 session.bind_one(input, &mosaic.at(&kept)?)?;
@@ -250,7 +278,7 @@ impl<'a> Reference<'a> {
             session.infer()?;
             let logits = session.output(0)?.values()?;
             for (score, value) in logits.into_iter().take(scores).enumerate() {
-                maps[score * positions + position] = value;
+                maps[score * all + position] = value;
             }
         }
         // Once more: some versions of the runtime give another answer at the second run of a graph.
@@ -324,7 +352,8 @@ fn class_maps(detector: &Detector, values: std::vec::IntoIter<Tensor>) -> Result
     let (batch, classes, height, width) = maps.dim();
     let maps = maps.iter().copied().collect();
     let answer = Answer { best, ..Answer::default() };
-    Ok(Expected { extents: [batch, height, width], pooled, coarseness, logits, classes, maps, answer })
+    let extents = [batch, height, width];
+    Ok(Expected { extents, pooled, coarseness, logits, classes, maps, computed: None, answer })
 }
 
 /// One value of the original, to be masked again and again.

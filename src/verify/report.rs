@@ -282,6 +282,10 @@ impl fmt::Display for WithUnit<'_> {
             "{} maps, largest difference {:.3e}{unit}, {share:.3}% of {} values differ",
             figures.maps, figures.largest_difference, figures.values
         )?;
+        let [compared, all] = figures.positions;
+        if compared < all {
+            write!(f, ", at {compared} of {all} positions")?;
+        }
         for (count, what) in [
             (figures.wrong, "wrong"),
             (figures.flat, "flat to within rounding"),

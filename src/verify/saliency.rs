@@ -59,6 +59,8 @@ pub(super) fn compare_maps(
         _ => CANCELLED * root_mean_square(&expected.maps),
     };
     let positions = height * width;
+    let compared = expected.computed.as_ref().map_or(positions, Vec::len);
+    figures.positions = [compared, positions];
     let mut wrong = Vec::new();
     let maps = rows.iter().enumerate().flat_map(|(image, rows)| rows.iter().map(move |row| (image, row)));
     for ((image, candidates), found) in maps.zip(values.chunks(positions.max(1))) {
@@ -67,12 +69,16 @@ pub(super) fn compare_maps(
             let map = &expected.maps[start..start + positions];
             let own = if encoding.scaled { magnitude(map).max(cancelled) } else { overall };
             let scale = expected.coarseness * own;
-            (rank, class, compare::compare(map, found, scale, encoding))
+            let difference = match &expected.computed {
+                Some(some) => compare::compare_at(some, map, found, scale, encoding),
+                None => compare::compare(map, found, scale, encoding),
+            };
+            (rank, class, difference)
         });
         let best = best.min_by(|(_, _, a), (_, _, b)| a.use_of_allowance().total_cmp(&b.use_of_allowance()));
         let Some((rank, class, map)) = best else { continue };
         figures.ties += usize::from(rank > 0);
-        figures.add(&map, positions);
+        figures.add(&map, compared);
         if !map.passes() {
             wrong.push(describe(image, class, &map, expected, encoding));
         }
@@ -204,6 +210,7 @@ mod tests {
             logits: logits.to_vec(),
             classes,
             maps: maps.to_vec(),
+            computed: None,
             answer: Answer::default(),
         }
     }

@@ -113,6 +113,27 @@ pub enum Reason {
         /// Which.
         channels: Vec<String>,
     },
+    /// An output that has the boxes whose scores another one has.
+    HoldsBoxes {
+        /// That one.
+        scores: String,
+    },
+    /// Between the columns of boxes and those that could be class scores there are others.
+    NotBehindBoxes {
+        /// The columns that could be class scores.
+        columns: String,
+        /// How many columns lie before them.
+        before: usize,
+        /// What the others are made by.
+        layer: String,
+    },
+    /// Scores whose rows are those of another input than the pictures.
+    RowsOfAnother {
+        /// Their type and shape.
+        fact: String,
+        /// That input.
+        input: String,
+    },
     /// Scales have different numbers of classes.
     ClassesDiffer {
         /// How many each has.
@@ -160,6 +181,9 @@ impl Reason {
         match self {
             Self::NoOutput => "the model has no outputs".into(),
             Self::NotLogits { fact } => format!("{fact} is no list of class scores [N, classes]").into(),
+            Self::RowsOfAnother { fact, input } => {
+                format!("{fact} has a row for each of '{input}', and none for each image").into()
+            }
             Self::Constant => "it does not depend on any input".into(),
             Self::NothingSpatial { looked } => message![
                 format!(
@@ -213,6 +237,8 @@ impl Reason {
             | Self::UnknownClasses { .. }
             | Self::FactorsDoNotFit { .. }
             | Self::SeveralScores { .. }
+            | Self::NotBehindBoxes { .. }
+            | Self::HoldsBoxes { .. }
             | Self::ClassesDiffer { .. }
             | Self::NoFeatures { .. }
             | Self::NoHeads => self.of_detector(),
@@ -246,6 +272,16 @@ impl Reason {
                 format!(
                     "which of {} are class scores cannot be told; name the class maps with ",
                     channels.join(", ")
+                ),
+                Setting::TargetLayers
+            ],
+            Self::HoldsBoxes { scores } => {
+                format!("it holds boxes, whose class scores '{scores}' has").into()
+            }
+            Self::NotBehindBoxes { columns, before, layer } => message![
+                format!(
+                    "class scores stand right behind the box, but before columns {columns} there are {before}, and \
+                     those of '{layer}' cannot be followed back to a map; name the class maps with "
                 ),
                 Setting::TargetLayers
             ],

@@ -250,18 +250,22 @@ fn some_positions_are_enough_to_find_a_wrong_map() {
     }
     let (_folder, model, out) = inserted("gap_vit", &["--targets", "0,1"]);
     let check = |model: &Path, out: &Path, positions: &str| {
-        let (code, said, error) =
-            run(&[model, out], &["--positions", positions, "--samples", "1", "--json"]);
+        let (code, said, error) = run(&[model, out], &["--positions", positions, "--samples", "1", "--json"]);
         (code, serde_json::from_str::<serde_json::Value>(&said).unwrap_or(said.into()), error)
     };
     let (code, report, error) = check(&model, &out, "10");
-    assert_eq!((code, &report["saliency"]["positions"]), (0, &serde_json::json!([10, 24])), "{report}{error}");
+    assert_eq!(
+        (code, &report["saliency"]["positions"]),
+        (0, &serde_json::json!([10, 24])),
+        "{report}{error}"
+    );
     assert_eq!(report["saliency"]["values"], 20);
     let (code, report, _) = check(&model, &out, "24");
     assert_eq!((code, &report["saliency"]["positions"]), (0, &serde_json::json!([24, 24])), "{report}");
     let (code, _, error) = check(&model, &out, "7");
     assert!(code == 2 && error.contains("compare 8 or more"), "{error}");
-    let spoiled = fs::read_to_string(&out).unwrap().replace("<targets value=\"0,1\"", "<targets value=\"1,0\"");
+    let spoiled =
+        fs::read_to_string(&out).unwrap().replace("<targets value=\"0,1\"", "<targets value=\"1,0\"");
     fs::write(&out, spoiled).unwrap();
     let (code, report, error) = check(&model, &out, "10");
     assert_eq!((code, &report["saliency"]["outcome"]), (1, &"failed".into()), "{report}{error}");

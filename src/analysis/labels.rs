@@ -6,7 +6,7 @@ use super::regroup::regroup;
 use crate::graph::{Graph, Node, NodeId, OpKind, OutletId};
 use crate::ir::{Dim, resolve_axis};
 use crate::model::Model;
-use crate::ops::{Action, Extent, Selection, WindowKind};
+use crate::ops::{Action, Equation, Extent, Selection, WindowKind};
 
 /// Labels of every outlet of a model, where known.
 #[derive(Debug, Clone)]
@@ -76,6 +76,7 @@ impl Labels {
             Action::MatMul { transpose_a, transpose_b } => {
                 self.matmul(graph, node, out, *transpose_a, *transpose_b)
             }
+            Action::Einsum(equation) => self.einsum(node, equation, out),
             Action::Attention => {
                 let mut axes = self.joined_leading(&node.inputs, graph, out)?;
                 let rows = self.get(first).and_then(|axes| axes.0.get(out.len() - 2).cloned());
@@ -215,6 +216,29 @@ impl Labels {
         };
         axes.extend([rows, columns]);
         Some(Axes(axes))
+    }
+
+    /// Labels of a sum of products: axis by axis from the operand that says most, with what the others' positions mix in.
+    fn einsum(&self, node: &Node, equation: &Equation, out: &[Dim]) -> Option<Axes> {
+        let known: Vec<Option<&Axes>> = node.inputs.iter().map(|input| self.get(*input)).collect();
+        if known.iter().all(Option::is_none) {
+            return None;
+        }
+        let letters = known.iter().zip(&equation.operands);
+        let of = |letter: char| {
+            let found = letters.clone().filter_map(move |(axes, letters)| {
+                (*axes)?.0.get(letters.iter().position(|other| *other == letter)?)
+            });
+            found.max_by_key(|axis| axis.atoms.iter().any(|atom| atom.role != Role::Other))
+        };
+        let summed = equation.operands.iter().flatten().filter(|letter| !equation.result.contains(letter));
+        let gone: Vec<&Axis> = summed.filter_map(|letter| of(*letter)).collect();
+        let axes = equation.result.iter().zip(out).map(|(letter, dim)| {
+            let axis = of(*letter).filter(|axis| !dim.is_one() || axis.extent().is_one());
+            let axis = axis.cloned().unwrap_or_else(|| Axis::other(*dim));
+            gone.iter().fold(axis, |axis, gone| axis.with_mixed(gone))
+        });
+        Some(Axes(axes.collect()))
     }
 
     /// Labels of all axes but the last two, from whichever operand tells.

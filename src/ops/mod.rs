@@ -9,6 +9,7 @@
 
 mod boxes;
 mod constants;
+mod einsum;
 mod elementwise;
 mod fold;
 mod linear;
@@ -21,6 +22,7 @@ mod window;
 
 pub(crate) use boxes::BoxStage;
 pub(crate) use constants::Constants;
+pub(crate) use einsum::Equation;
 pub(crate) use elementwise::differs_along;
 pub(crate) use linear::is_linear;
 pub(crate) use moves::Move;
@@ -82,6 +84,8 @@ pub(crate) enum Action {
         /// Whether the second operand's last two axes are swapped.
         transpose_b: bool,
     },
+    /// Sum of products over axes that are named in each operand.
+    Einsum(Equation),
     /// `ScaledDotProductAttention`.
     Attention,
     /// Permutes axes: output axis i is input axis `order[i]`.
@@ -157,6 +161,10 @@ fn described(constants: Constants<'_>, node: &Node) -> Action {
             transpose_a: node.op.flag("transpose_a"),
             transpose_b: node.op.flag("transpose_b"),
         },
+        OpKind::Einsum => {
+            let equation = node.op.attribute("equation").and_then(Equation::parse);
+            equation.map_or(Action::Opaque, Action::Einsum)
+        }
         OpKind::ScaledDotProductAttention => Action::Attention,
         _ => elementwise::action(constants, node)
             .or_else(|| reduce::action(constants, node, rank))

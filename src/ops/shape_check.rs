@@ -49,6 +49,13 @@ pub(super) fn agrees(constants: Constants<'_>, node: &Node, action: &Action) -> 
             let vectors = usize::from(a == 1) + usize::from(b == 1);
             single && a > 0 && b > 0 && out.rank() == a.max(b).max(2) - vectors
         }
+        Action::Einsum(equation) => {
+            let named = |letters: &[char], fact: &Fact| fact.rank() == letters.len();
+            single
+                && inputs.len() == equation.operands.len()
+                && named(&equation.result, out)
+                && inputs.iter().zip(&equation.operands).all(|(fact, letters)| named(letters, fact))
+        }
         Action::Attention => {
             single && inputs.len() >= 3 && out.rank() >= 2 && inputs[..3].iter().all(|fact| fact.rank() >= 2)
         }

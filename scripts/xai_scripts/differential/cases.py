@@ -39,13 +39,13 @@ def options(random, found, classes):
 def run(seed, case, keep=None):
     """Tries a case; what became of it, and what was found."""
     random = np.random.default_rng([seed, case])
-    try:
-        found, kind, classes = model(random)
-    except RuntimeError as error:
-        return "not built", str(error).splitlines()[0]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.xml")
-        ov.save_model(found, path, compress_to_fp16=bool(random.random() < 0.3))
+        try:
+            found, kind, classes = model(random)
+            ov.save_model(found, path, compress_to_fp16=bool(random.random() < 0.3))
+        except RuntimeError as error:
+            return "not built", str(error).splitlines()[-1]
         chosen = options(random, found, classes)
         outcome, what = checked(path, chosen)
         if outcome == "found" and keep is not None:

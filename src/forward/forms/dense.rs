@@ -13,7 +13,7 @@ use crate::forward::operand::{beside_copies, repeated, select};
 use crate::forward::operation::Operation;
 use crate::forward::why::Why;
 use crate::graph::{OutletId, Size};
-use crate::ops::{Action, Selection};
+use crate::ops::{Action, Equation, Selection};
 
 /// A value as copies, made where they are not there yet.
 pub(in crate::forward) fn copies(cx: &mut Context<'_, '_>, outlet: OutletId) -> Result<OutletId, Why> {
@@ -74,6 +74,7 @@ pub(in crate::forward) fn on_copies(
         Action::Window(_) if batch == 0 => clone_first(cx, op),
         Action::Window(_) => Err(Why::WindowBatchNotFirst),
         Action::MatMul { transpose_a, transpose_b } => matmul(cx, op, batch, [*transpose_a, *transpose_b]),
+        Action::Einsum(equation) => einsum(cx, op, batch, equation),
         Action::Attention => attention(cx, op, batch),
         Action::Reshape => {
             cx.view().only_first(node)?;
@@ -166,6 +167,26 @@ fn attention(cx: &mut Context<'_, '_>, op: Operation<'_>, batch: usize) -> Resul
             true => copies_alike(cx, *input, batch)?,
             false if whole => repeated(cx, *input, batch, op.out())?,
             false => cx.view().unblanked(*input),
+        });
+    }
+    clone_on(cx, op, inputs)
+}
+
+/// Operands that have an axis for the batch get the rows of the copies.
+fn einsum(
+    cx: &mut Context<'_, '_>,
+    op: Operation<'_>,
+    batch: usize,
+    equation: &Equation,
+) -> Result<Vec<OutletId>, Why> {
+    let mut inputs = Vec::new();
+    for (operand, input) in op.node.inputs.iter().enumerate() {
+        let own = equation.axis_of(operand, batch);
+        inputs.push(match (cx.view().masked(*input), own) {
+            (true, None) => return Err(Why::BatchOnDifferentAxes),
+            (true, Some(own)) => copies_alike(cx, *input, own)?,
+            (false, Some(own)) => repeated(cx, *input, own, op.out())?,
+            (false, None) => cx.view().unblanked(*input),
         });
     }
     clone_on(cx, op, inputs)

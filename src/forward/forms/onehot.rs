@@ -33,7 +33,9 @@ pub(super) fn rule(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Result<Applie
         Action::Concat { axis } => concat(cx, op, *axis),
         Action::Attention => attention::fused(cx, op),
         Action::Resample { .. } => Err(Why::MovesPositions),
-        Action::ShapeOf | Action::Opaque | Action::Unfold { .. } => Err(Why::NoOneHotRule),
+        Action::Einsum(_) | Action::ShapeOf | Action::Opaque | Action::Unfold { .. } => {
+            Err(Why::NoOneHotRule)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::rows;
 use crate::analysis::{Axes, Labels, walk};
 use crate::error::Result;
 use crate::graph::{Flow, NodeId, OutletId, Output};
@@ -139,6 +140,9 @@ fn before_activation(
         ([class], _) | ([], [class, ..]) => *class,
         _ => return Err(reason()),
     };
+    if let Some(input) = rows::of_another(model, logits, batch, class) {
+        return Err(Reason::RowsOfAnother { fact: fact.to_string(), input });
+    }
     Ok(Logits {
         outlet: logits,
         original: logits,

@@ -1,6 +1,9 @@
 //! Classifiers: one list of class scores for each image.
+//!
+//! `logits.rs` goes from outputs back to the scores, `rows.rs` tells those of images from those of other inputs.
 
 mod logits;
+mod rows;
 
 pub(crate) use logits::Logits;
 

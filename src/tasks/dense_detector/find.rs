@@ -15,7 +15,8 @@ impl ScoreMaps {
     /// Finds the heads of a model, or of its output `wanted`.
     ///
     /// Tried in turn: what a non-maximum suppression reads, what the first sorting of scores reads, the
-    /// outputs themselves.
+    /// outputs themselves. Where boxes are suppressed by scores that cannot be followed, a map among the outputs is
+    /// something else (mask prototypes).
     ///
     /// # Errors
     /// What was looked at, and a [`Reason`] for each.
@@ -32,12 +33,29 @@ impl ScoreMaps {
         let mut reasons = Vec::new();
         let mut search = Search { model, labels, reasons: &mut reasons };
         let outputs = tail::outputs(graph, wanted);
+        let seeds = tail::seeds(model, &outputs);
         let found = match wanted {
-            Some(_) => search.outputs(&outputs).or_else(|| search.seeds(tail::seeds(model, &outputs))),
-            None => search.seeds(tail::seeds(model, &outputs)).or_else(|| search.outputs(&outputs)),
+            Some(_) => {
+                if let Some(reason) = holds_boxes(model, labels, &outputs) {
+                    return Err(vec![reason]);
+                }
+                search.outputs(&outputs, false).or_else(|| search.seeds(seeds))
+            }
+            None => {
+                let suppressed = seeds.iter().any(Seed::is_suppressed);
+                search.seeds(seeds).or_else(|| search.outputs(&outputs, suppressed))
+            }
         };
         found.ok_or(reasons)
     }
+}
+
+/// Why an output that was asked for holds no scores: it is where the boxes are whose scores another one holds.
+fn holds_boxes(model: &Model, labels: &Labels, wanted: &[(String, OutletId)]) -> Option<(String, Reason)> {
+    let [(name, _)] = wanted else { return None };
+    let found = ScoreMaps::find(model, labels, None).ok()?;
+    let boxes = matches!(&found.boxes, Boxes::Beside(boxes) if boxes == name);
+    boxes.then(|| (format!("output '{name}'"), Reason::HoldsBoxes { scores: found.explains }))
 }
 
 struct Search<'a> {
@@ -110,8 +128,9 @@ impl Search<'_> {
         }
     }
 
-    /// The class scores among the outputs.
-    fn outputs(&mut self, outputs: &[(String, OutletId)]) -> Option<ScoreMaps> {
+    /// The class scores among the outputs; only together with boxes where those are suppressed by scores that were
+    /// not found.
+    fn outputs(&mut self, outputs: &[(String, OutletId)], suppressed: bool) -> Option<ScoreMaps> {
         let mut found = Vec::new();
         for (name, outlet) in outputs {
             let fact = self.graph().fact(*outlet);
@@ -141,6 +160,7 @@ impl Search<'_> {
         let alone = found.len() == 1;
         let chosen: Vec<&Followed> = match together {
             Some(output) => vec![output],
+            None if suppressed => Vec::new(),
             None => self.scores_beside_boxes(&found),
         };
         if chosen.is_empty() {

@@ -18,7 +18,7 @@ pub(super) fn reads(graph: &Graph, outlet: OutletId) -> Option<OutletId> {
         let first = *node.inputs.first()?;
         at = match &node.op.kind {
             _ if node.op.kind.is_convolution() => return Some(first),
-            OpKind::MatMul if constant(graph, *node.inputs.get(1)?) => return Some(first),
+            OpKind::MatMul | OpKind::Einsum if constant(graph, *node.inputs.get(1)?) => return Some(first),
             OpKind::Convert | OpKind::FakeQuantize | OpKind::Transpose => first,
             OpKind::Add | OpKind::Subtract | OpKind::Multiply => {
                 let second = *node.inputs.get(1)?;

@@ -65,8 +65,9 @@ pub(super) struct Classes {
 /// Chooses among segments.
 ///
 /// Boxes are what is computed from more than one convolution's channels (the grid was added, the exponential
-/// taken), or what no activation was applied to where one was to others. Of what is left, a single channel before
-/// others is objectness. `alone` says that there is no other output that could hold boxes.
+/// taken), or what no activation was applied to where one was to others. Of what is left, the first and what follows
+/// without a gap: a single channel before others is objectness, and behind them stands what else is known of a box
+/// (visibility of key points). `alone` says that there is no other output that could hold boxes.
 pub(super) fn choose(found: &[Segment], alone: bool) -> Result<Classes, Reason> {
     let mut left: Vec<&Segment> = found.iter().filter(|segment| segment.maps()).collect();
     let mut notes = Vec::new();
@@ -80,6 +81,12 @@ pub(super) fn choose(found: &[Segment], alone: bool) -> Result<Classes, Reason> 
     if left.len() > 1 && left[0].at.start == 0 && left[0].len().is_multiple_of(BOX) {
         left.remove(0);
     }
+    let mut end = left.first().map_or(0, |segment| segment.at.start);
+    left.retain(|segment| {
+        let follows = segment.at.start == end;
+        end = if follows { segment.at.end } else { end };
+        follows
+    });
     if left.len() > 1 {
         let last = left.len() - 1;
         let dropped = left[..last].iter().filter(|segment| segment.len() == 1).count();
@@ -97,6 +104,7 @@ pub(super) fn choose(found: &[Segment], alone: bool) -> Result<Classes, Reason> 
             left.iter().map(|segment| format!("channels {}..{}", segment.at.start, segment.at.end)).collect();
         return Err(Reason::SeveralScores { channels });
     };
+    behind_boxes(found, chosen)?;
     let mut scales = scales(chosen)?;
     let joint =
         |scale: &Scale| scale.scores.channels.start > 0 && scale.scores.channels.end == scale.scores.fields;
@@ -117,6 +125,25 @@ pub(super) fn choose(found: &[Segment], alone: bool) -> Result<Classes, Reason> 
         notes.push(BESIDE.to_owned());
     }
     Ok(Classes { scales, notes })
+}
+
+/// Whether a box is all that stands before the class scores, but for objectness.
+///
+/// Else there is something that could not be followed, which may well be the classes.
+fn behind_boxes(found: &[Segment], chosen: &Segment) -> Result<(), Reason> {
+    let before: Vec<&Segment> = found.iter().filter(|segment| segment.at.end <= chosen.at.start).collect();
+    let objectness = before.last().filter(|segment| segment.len() == 1 && segment.maps());
+    let columns = chosen.at.start - objectness.map_or(0, |segment| segment.len());
+    // Raw boxes may be distributions over distances.
+    let raw = || before[..].iter().all(|segment| segment.head()) && columns.is_multiple_of(BOX);
+    if columns <= BOX || raw() {
+        return Ok(());
+    }
+    let lost = before.iter().rev().find(|segment| !segment.head()).or(before.last());
+    let layer =
+        lost.and_then(|segment| segment.pieces.first()).map_or_else(String::new, |piece| piece.layer.clone());
+    let columns = format!("{}..{}", chosen.at.start, chosen.at.end);
+    Err(Reason::NotBehindBoxes { columns, before: chosen.at.start, layer })
 }
 
 const BESIDE: &str = "the model hands out objectness beside the class scores and does not multiply them: \
@@ -197,7 +224,7 @@ mod tests {
             channels,
             activation,
         };
-        Piece { at, map: Ok(map), head: true, factor: None }
+        Piece { at, layer: "scores".to_owned(), map: Ok(map), head: true, factor: None }
     }
 
     fn chosen(pieces: Vec<Piece>, alone: bool) -> Result<(Range<usize>, bool), Reason> {
@@ -220,6 +247,26 @@ mod tests {
         let single = vec![decoded(0..4), piece(4..5, 0..1, 1, SIGMOID), piece(5..6, 0..1, 1, SIGMOID)];
         let classes = choose(&segments(single), true).unwrap();
         assert_eq!(classes.scales[0].scores.outlet, OutletId::new(NodeId(5), 0));
+    }
+
+    #[test]
+    fn what_else_is_known_of_a_box_is_no_class() {
+        // One class, and three key points with their visibility.
+        let seen = |at: usize| piece(at..at + 1, at - 5..at - 4, 9, SIGMOID);
+        let pose = vec![
+            decoded(0..4),
+            piece(4..5, 0..1, 1, SIGMOID),
+            decoded(5..7),
+            seen(7),
+            decoded(8..10),
+            seen(10),
+        ];
+        let classes = choose(&segments(pose), true).unwrap();
+        assert_eq!(classes.scales[0].scores.outlet, OutletId::new(NodeId(4), 0));
+        // Mask coefficients behind classes that cannot be followed.
+        let masks = vec![decoded(0..4), decoded(4..9), piece(9..15, 0..6, 6, None)];
+        let refused = chosen(masks, true).unwrap_err();
+        assert!(matches!(refused, Reason::NotBehindBoxes { before: 9, .. }), "{refused:?}");
     }
 
     #[test]

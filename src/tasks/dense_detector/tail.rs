@@ -3,7 +3,7 @@
 use super::trace::Point;
 use crate::analysis::{Atom, Axis, Labels, Role, walk};
 use crate::graph::{Graph, NodeId, OpKind, OutletId, Output};
-use crate::ir::Dim;
+use crate::ir::{Dim, resolve_axis};
 use crate::model::Model;
 use crate::ops::{Action, BoxStage, Passage, Reduction};
 
@@ -42,11 +42,21 @@ impl Seed {
         Self { name, outlet, form: Form::Open }
     }
 
+    /// Whether boxes are suppressed by it.
+    pub(super) fn is_suppressed(&self) -> bool {
+        matches!(self.form, Form::Class(_) | Form::Flat { .. })
+    }
+
     /// Where to begin to follow it, the likeliest first.
     pub(super) fn points(&self, model: &Model, labels: &Labels) -> Vec<Point> {
         let graph = model.graph();
         let (outlet, form) = match self.form {
             Form::Open => unflattened(model, self.outlet),
+            // One list for all classes has the best score of each box.
+            Form::Class(axis) if graph.fact(self.outlet).shape.get(axis).is_some_and(|dim| dim.is_one()) => {
+                let all = best_of(model, self.outlet);
+                all.map_or((self.outlet, self.form), |(outlet, axis)| (outlet, Form::Class(axis)))
+            }
             form => (self.outlet, form),
         };
         let rank = graph.fact(outlet).rank();
@@ -83,10 +93,7 @@ fn grouped(graph: &Graph, labels: &Labels, outlet: OutletId, fields: usize, firs
 fn unflattened(model: &Model, from: OutletId) -> (OutletId, Form) {
     let mut at = from;
     for step in walk(model, from).take(MAX_STEPS) {
-        if step.passage == Passage::Select
-            && let Action::Reduce { reduction: Reduction::Max, axes, .. } = model.action(at.node)
-            && let [axis] = axes[..]
-        {
+        if let Some(axis) = largest_along(model, at) {
             return (step.source, Form::Class(axis));
         }
         if model.graph().fact(at).rank() >= 3 {
@@ -99,6 +106,58 @@ fn unflattened(model: &Model, from: OutletId) -> (OutletId, Form) {
         }
     }
     (at, Form::Open)
+}
+
+/// The scores of all classes, and their axis, of which a list has the best for each box.
+///
+/// Which boxes go on is no matter on the way.
+fn best_of(model: &Model, from: OutletId) -> Option<(OutletId, usize)> {
+    for step in walk(model, from).take(MAX_STEPS) {
+        if let Some(axis) = largest_along(model, step.result) {
+            return Some((step.source, axis));
+        }
+        match step.passage {
+            Passage::Same | Passage::Reorder => {}
+            Passage::Select if chooses_positions(model, step.result) => {}
+            Passage::Activation(_) | Passage::Select | Passage::Stop => break,
+        }
+    }
+    None
+}
+
+/// The axis along which a value is the largest of another one.
+fn largest_along(model: &Model, of: OutletId) -> Option<usize> {
+    let graph = model.graph();
+    let node = graph.node(of.node);
+    match (model.action(of.node), &node.op.kind) {
+        (Action::Reduce { reduction: Reduction::Max, axes, .. }, OpKind::ReduceMax) => match axes[..] {
+            [axis] => Some(axis),
+            _ => None,
+        },
+        (_, OpKind::TopK) if of.slot == 0 && node.op.attribute("mode") == Some("max") => {
+            let axis = resolve_axis(node.op.integer("axis")?, graph.fact(of).rank())?;
+            graph.fact(of).shape.get(axis)?.is_one().then_some(axis)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a value has some of the elements of another one along an axis of positions: those that a computed index
+/// lists, or all where the axis that is dropped has extent 1.
+fn chooses_positions(model: &Model, of: OutletId) -> bool {
+    let graph = model.graph();
+    let node = graph.node(of.node);
+    let Some(source) = node.inputs.first() else { return false };
+    let shape = &graph.fact(*source).shape;
+    match (model.action(of.node), &node.op.kind) {
+        (Action::Select(parts), _) => parts.get(of.slot).is_some_and(|picks| {
+            picks.iter().all(|pick| shape.get(pick.axis).is_some_and(|dim| dim.is_one()))
+        }),
+        (_, OpKind::GatherNd | OpKind::Gather) => {
+            shape.len() == 1 && node.inputs.get(1).is_some_and(|index| model.integers(*index).is_none())
+        }
+        _ => false,
+    }
 }
 
 /// Outputs with their names, or the one of that name.

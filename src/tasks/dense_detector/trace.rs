@@ -26,6 +26,8 @@ const MAX_DEPTH: usize = 64;
 pub(super) struct Piece {
     /// Which channels of the value that the walk began with.
     pub(super) at: Range<usize>,
+    /// Where they were made.
+    pub(super) layer: String,
     /// What they are, or why they are no map.
     pub(super) map: Result<ChannelMap, Reason>,
     /// Whether a convolution made them.
@@ -191,6 +193,7 @@ impl<'a> Tracer<'a> {
         let map = ChannelMap::new(graph, self.labels, point.outlet, &point.axes, point.channels.clone());
         Piece {
             at: point.at..point.at + point.channels.len(),
+            layer: graph.label(point.outlet),
             map: map.map(|map| ChannelMap { activation: point.activation, ..map }),
             head: head::reads(graph, point.outlet).is_some(),
             factor: None,

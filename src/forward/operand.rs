@@ -62,13 +62,20 @@ pub(super) fn repeated(
         }
         _ => return Err(Why::OperandBatchUnclear),
     };
-    let split = |k: Size| [outer.clone(), samples.clone(), k, inner.clone()];
+    // Where rows are not grouped there are no axes of extent 1 for it: of seven axes, into which OpenVINO 2026.4.1 moves
+    // the scale of an attention, its CPU plugin makes other numbers.
+    let split = |k: Size| {
+        let groups = [outer.clone(), samples.clone(), k, inner.clone()];
+        let kept = |(place, size): &(usize, Size)| matches!(place, 1 | 2) || *size != one;
+        groups.into_iter().enumerate().filter(kept).map(|(_, size)| size).collect::<Vec<_>>()
+    };
     let around = |middle: &[Size]| -> Vec<Size> {
         sizes[..axis].iter().chain(middle).chain(&sizes[axis + 1..]).cloned().collect()
     };
-    let value = cx.patch.reshape(&hint, value, &around(&split(Size::Fixed(1))));
-    let mut repeats = vec![Size::Fixed(1); sizes.len() + 3];
-    repeats[axis + 2] = k.clone();
+    let shape = around(&split(Size::Fixed(1)));
+    let mut repeats = vec![one.clone(); shape.len()];
+    repeats[axis + 1 + usize::from(outer != one)] = k.clone();
+    let value = cx.patch.reshape(&hint, value, &shape);
     let value = cx.patch.tile(&hint, value, &repeats);
     let all = Size::product(split(k));
     Ok(cx.patch.reshape(&hint, value, &around(&[all])))

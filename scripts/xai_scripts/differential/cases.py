@@ -71,6 +71,8 @@ def checked(path, chosen):
         checks = report.checks
         wrong = [name for name in ("structure", "outputs", "saliency", "feature_vector", "meaning") if name in checks]
         wrong = [name for name in wrong if checks[name].outcome == "failed"]
+        if "the original does not run" in str(report):
+            return "not run", None
         if wrong or checks["outputs"].outcome != "passed":
             return "found", f"{lowering}: {wrong or 'outputs'}\n{report}"
         if checks["outputs"].figures["largest_relative_difference"] > 1e-5:

@@ -110,7 +110,8 @@ impl<'m> Patch<'m> {
             let input = self.own_weight(input);
             self.own_product(input)
         };
-        let inputs = inputs.into_iter().map(own).collect();
+        let mut inputs: Vec<OutletId> = inputs.into_iter().map(own).collect();
+        self.no_constant_product(hint, &op, &mut inputs);
         self.add_with(hint, op, inputs, outputs, None)
     }
 

@@ -236,36 +236,46 @@ impl Patch<'_> {
         false
     }
 
-    /// A constant that is not to be known before inference; `data` is any value that is made at inference.
+    /// Sees to it that the plugin does not take a product of a constant with quantized weights apart.
     ///
-    /// Of quantized constants that meet quantized weights in a product, whose result is quantized again, OpenVINO's CPU
-    /// plugin cannot compile the graph (2026.4.1, in single precision). So zero is added that it cannot see to be zero:
-    /// the lesser of 0 and a magnitude.
-    pub(crate) fn as_data(&mut self, hint: &str, constant: OutletId, data: OutletId) -> OutletId {
+    /// OpenVINO's CPU plugin cannot compile a graph with such a product where the result is quantized again (2026.4.1, in
+    /// single precision). So zero is added to the constant that it cannot see to be zero: the lesser of 0 and a magnitude.
+    pub(super) fn no_constant_product(&mut self, hint: &str, op: &Op, inputs: &mut [OutletId]) {
+        let product = op.kind == OpKind::MatMul || op.kind.is_convolution();
+        let [data, weights, ..] = *inputs else { return };
+        let stored = |patch: &Self| patch.node(weights.node).op.kind == OpKind::Const;
+        if !self.quantized
+            || !product
+            || stored(self)
+            || !self.is_constant(data)
+            || !self.is_constant(weights)
+        {
+            return;
+        }
+        let Some((input, _)) = self.graph().parameters().next() else { return };
+        inputs[0] = self.as_data(&format!("{hint}/data"), data, OutletId::new(input, 0));
+    }
+
+    /// A constant that is not to be known before inference; `data` is any value that is made at inference.
+    fn as_data(&mut self, hint: &str, constant: OutletId, data: OutletId) -> OutletId {
         let (element, rank) = (self.fact(constant).element, self.fact(data).rank());
         let mut one = data;
         for axis in 0..rank {
             one = self.slice(&format!("{hint}/any"), one, axis, 0, Some(1));
         }
         let one = self.reshape(&format!("{hint}/any"), one, &[Size::Fixed(1)]);
+        let one = self.convert(&format!("{hint}/any"), one, element);
         let magnitude = self.unary(&format!("{hint}/any"), OpKind::Abs, one);
-        let magnitude = self.convert(&format!("{hint}/any"), magnitude, element);
         let zero = self.float(&format!("{hint}/zero"), element, 0.0);
         let zero = self.binary(&format!("{hint}/zero"), OpKind::Minimum, magnitude, zero);
         self.binary(hint, OpKind::Add, constant, zero)
     }
 
     /// Whether a value depends on no input.
-    pub(crate) fn is_constant(&self, outlet: OutletId) -> bool {
+    fn is_constant(&self, outlet: OutletId) -> bool {
         let (mut open, mut seen) = (vec![outlet.node], std::collections::BTreeSet::new());
         while let Some(id) = open.pop() {
-            let node = match id.0.checked_sub(self.graph().in_file()) {
-                None => self.graph().node(id),
-                Some(own) => match self.nodes.get(own) {
-                    Some(node) => node,
-                    None => return false,
-                },
-            };
+            let node = self.node(id);
             if node.op.kind == OpKind::Parameter || node.has_body {
                 return false;
             }

@@ -150,16 +150,7 @@ fn elementwise(cx: &mut Context<'_, '_>, op: Operation<'_>, zero: Zero) -> Resul
     for input in &node.inputs {
         inputs.push(match cx.view().background(*input) {
             // FakeQuantize, for one, wants its data in full.
-            Some(background) if zero == Zero::Lost => {
-                let value = full(cx, *input)?.0;
-                let quantized = op.node.op.kind == OpKind::FakeQuantize && background != Background::Zero;
-                if quantized && cx.patch.is_constant(value) {
-                    let data = cx.target.outlet;
-                    cx.patch.as_data(&op.hint("rest/data"), value, data)
-                } else {
-                    value
-                }
-            }
+            Some(_) if zero == Zero::Lost => full(cx, *input)?.0,
             Some(Background::Value(value)) => value,
             Some(Background::Zero) => {
                 let element = cx.patch.fact(*input).element;

@@ -71,7 +71,8 @@ def checked(path, chosen):
         checks = report.checks
         wrong = [name for name in ("structure", "outputs", "saliency", "feature_vector", "meaning") if name in checks]
         wrong = [name for name in wrong if checks[name].outcome == "failed"]
-        if "the original does not run" in str(report):
+        # OpenVINO 2026.4.1 cannot compile some layers of MatMul, Mish and MatMul, in models with and without a branch.
+        if "the original does not run" in str(report) or "not available for Mish" in str(report):
             return "not run", None
         if wrong or checks["outputs"].outcome != "passed":
             return "found", f"{lowering}: {wrong or 'outputs'}\n{report}"

@@ -35,6 +35,8 @@ def main():
         counts[outcome] += 1
         if outcome == "found":
             print(f"scripts/differential --seed {arguments.seed} --case {case}\n  {what}", flush=True)
+        if sum(counts.values()) % 1000 == 0:
+            print(f"{sum(counts.values())} tried, {dict(sorted(counts.items()))}", flush=True)
     accepted = arguments.cases - counts["not built"] - counts["not run"]
     spent = time.monotonic() - start
     print(f"{arguments.cases} tried, {accepted} accepted, {dict(sorted(counts.items()))}, {spent:.0f} s")

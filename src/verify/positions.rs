@@ -1,6 +1,5 @@
 //! Which positions of a grid are computed, where not all of them are.
 
-use super::compare::magnitude;
 use crate::error::{Error, Result};
 
 /// Fewer positions fit many maps.
@@ -74,7 +73,8 @@ pub(super) fn ends(before: &[f64], after: &[f64], truncated: bool) -> Option<(f6
     let spread: f64 = pairs().map(|(_, b)| b * b).sum();
     let slope = pairs().map(|(a, b)| a * b).sum::<f64>() / spread;
     let least = mean_before - slope * mean_after;
-    (spread > 1e-6 * magnitude(&after) && slope > 0.0).then_some((least, least + 255.0 * slope))
+    // The least step that shows is far above this.
+    (spread > 1e-6 && slope > 0.0).then_some((least, least + 255.0 * slope))
 }
 
 #[cfg(test)]

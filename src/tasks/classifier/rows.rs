@@ -12,7 +12,7 @@ const PICTURE: usize = 4;
 /// Operations between a product and the scores; nothing real comes near this.
 const MAX_STEPS: usize = 64;
 
-/// The input whose entries are the rows of scores, along their axis `batch`, where the pictures are their columns instead.
+/// The input whose entries are the rows of scores, where the pictures, along their axis `batch` or not, are their columns.
 pub(super) fn of_another(model: &Model, scores: OutletId, batch: usize, class: usize) -> Option<String> {
     let graph = model.graph();
     let inputs: Vec<(NodeId, bool)> = graph
@@ -21,6 +21,10 @@ pub(super) fn of_another(model: &Model, scores: OutletId, batch: usize, class: u
         .collect();
     if inputs.len() < 2 {
         return None;
+    }
+    if batch != 0 {
+        let (input, _) = inputs.iter().find(|(_, picture)| !picture)?;
+        return Some(graph.label(OutletId::new(*input, 0)));
     }
     // Of an axis: whether pictures are behind it, and the first input that is.
     let behind = |axis: usize| {

@@ -327,7 +327,7 @@ fn transformers_that_went_wrong_once() {
     assert_eq!(status, 0, "{out}{err}");
     let names: Vec<String> =
         common::listing(folder.path()).into_iter().filter(|name| name.ends_with(".xml")).collect();
-    assert_eq!(names.len(), 5);
+    assert_eq!(names.len(), 6);
     let branches = tempfile::tempdir().unwrap();
     for name in names {
         let model = Model::read(&folder.path().join(&name), None).unwrap();
@@ -346,6 +346,34 @@ fn transformers_that_went_wrong_once() {
                     other => panic!("{name}: {other:?}"),
                 }
             }
+        }
+    }
+}
+
+/// Maps and feature vectors of a target whose batch is its last axis (`batch_last` of `tests/tokens.py`).
+#[test]
+fn images_on_the_last_axis_are_kept_apart() {
+    if !runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let made =
+        Command::new(python()).arg(root().join("tests/tokens.py")).arg(folder.path()).status().unwrap();
+    assert!(made.success());
+    let model = Model::read(&folder.path().join("batch_last.xml"), None).unwrap();
+    for method in [Method::ActivationMap, Method::VitReciproCam] {
+        let options = Options {
+            method: Some(method),
+            target_layers: vec!["turned".to_owned()],
+            feature_vector: true,
+            ..Options::default()
+        };
+        match insert(&model, &options) {
+            Ok(Outcome::Inserted(insertion)) => {
+                assert!(insertion.report().to_string().contains("C,1+HW,N"));
+                verified(&insertion, &model, &folder.path().join(format!("{method:?}.xml")));
+            }
+            _ => panic!("{method:?}"),
         }
     }
 }

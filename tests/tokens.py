@@ -116,6 +116,22 @@ def layer_scale_in_half_precision():
 
 
 @model
+def batch_last():
+    """Two images, whose axis goes last in between, behind channels and tokens: the layer `turned`."""
+    build = Builder()
+    image = ops.parameter([2, 3, ROWS * PATCH, COLUMNS * PATCH], np.float32, name="image")
+    joined = np.concatenate([np.zeros((1, 1, WIDTH))] * 2).astype(np.float32)
+    weight = build.constant(WIDTH, 3, PATCH, PATCH, scale=0.05)
+    map_ = ops.convolution(image, weight, [PATCH] * 2, [0, 0], [0, 0], [1, 1])
+    patches = ops.transpose(ops.reshape(map_, integers(0, WIDTH, ROWS * COLUMNS), True), integers(0, 2, 1))
+    x = build.block(ops.concat([ops.constant(joined), patches], 1), 1)
+    turned = ops.transpose(x, integers(2, 1, 0))
+    turned.set_friendly_name("turned")
+    x = build.block(ops.transpose(turned, integers(2, 1, 0)), 1)
+    return image, ops.matmul(token(build.norm(x), 0), build.constant(5, WIDTH), False, True)
+
+
+@model
 def grid_of_any_size():
     """Tokens of an image of any size, read by their mean: the grid is that of the patches."""
     build = Builder()

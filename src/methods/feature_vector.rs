@@ -1,6 +1,6 @@
 //! The `feature_vector` output that Model API reads.
 
-use super::{Request, without_prefix};
+use super::{Request, in_order, without_prefix};
 use crate::analysis::{Positions, Target};
 use crate::graph::{OpKind, OutletId};
 use crate::ir::ElementType;
@@ -39,6 +39,7 @@ fn of_target(patch: &mut Patch<'_>, target: &Target, name: &str) -> OutletId {
     };
     let sizes = patch.sizes(features);
     let mean = patch.reduce(name, OpKind::ReduceMean, features, &axes, true);
+    let mean = in_order(patch, name, mean, &[layout.batch, layout.channel]);
     let vector = patch.reshape(name, mean, &[sizes[layout.batch].clone(), sizes[layout.channel].clone()]);
     patch.convert(name, vector, ElementType::F32)
 }

@@ -195,6 +195,16 @@ pub(crate) fn build(method: Method, patch: &mut Patch<'_>, request: &Request<'_>
     branch.map(|branch| Branch { saliency: turn::turn(patch, branch.saliency, request.turn()), ..branch })
 }
 
+/// A value of whose axes only `wanted` have more than one entry, with those in that order.
+fn in_order(patch: &mut Patch<'_>, hint: &str, x: OutletId, wanted: &[usize]) -> OutletId {
+    if wanted.is_sorted() {
+        return x;
+    }
+    let others = (0..patch.fact(x).rank()).filter(|axis| !wanted.contains(axis));
+    let order: Vec<usize> = wanted.iter().copied().chain(others).collect();
+    patch.transpose(hint, x, &order)
+}
+
 /// The target without tokens that belong to no position.
 fn without_prefix(patch: &mut Patch<'_>, target: &Target) -> OutletId {
     let Positions::Tokens { axis, prefix: prefix @ 1.. } = target.layout.positions else {

@@ -279,11 +279,7 @@ fn unusual_heads() {
     if !runtime() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let output =
-        Command::new(python()).arg(root().join("tests/heads.py")).arg(folder.path()).output().unwrap();
-    let (status, out, err) = outcome(&output);
-    assert_eq!(status, 0, "{out}{err}");
+    let folder = common::made_by("heads.py");
     let branches = tempfile::tempdir().unwrap();
     let names: Vec<String> =
         common::listing(folder.path()).into_iter().filter(|n| n.ends_with(".xml")).collect();
@@ -320,11 +316,7 @@ fn transformers_that_went_wrong_once() {
     if !runtime() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let output =
-        Command::new(python()).arg(root().join("tests/tokens.py")).arg(folder.path()).output().unwrap();
-    let (status, out, err) = outcome(&output);
-    assert_eq!(status, 0, "{out}{err}");
+    let folder = common::made_by("tokens.py");
     let names: Vec<String> =
         common::listing(folder.path()).into_iter().filter(|name| name.ends_with(".xml")).collect();
     assert_eq!(names.len(), 6);

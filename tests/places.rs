@@ -5,9 +5,8 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use common::{each, outcome, python, root, runtime};
+use common::{each, made_by, runtime};
 use xai_insert::explain::{ExplainOptions, Explainer, Photo, Prepared, Quiet, Targets};
 use xai_insert::verify::{Outcome as Verdict, VerifyOptions, verify};
 use xai_insert::{Destination, Error, Model, Options, Outcome, Report, insert};
@@ -15,15 +14,6 @@ use xai_insert::{Destination, Error, Model, Options, Outcome, Report, insert};
 /// Height and width of the input, and the rows and columns of it that are white.
 const SIZE: (usize, usize) = (48, 96);
 const WHITE: (std::ops::Range<usize>, std::ops::Range<usize>) = (8..16, 72..92);
-
-fn models() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let output =
-        Command::new(python()).arg(root().join("tests/places.py")).arg(folder.path()).output().unwrap();
-    let (status, out, err) = outcome(&output);
-    assert_eq!(status, 0, "{out}{err}");
-    folder
-}
 
 fn inserted(path: &Path, options: &Options) -> Report {
     let model = Model::read(path, None).unwrap();
@@ -72,7 +62,7 @@ fn maps_lie_over_what_they_are_of() {
     if !runtime() {
         return;
     }
-    let folder = models();
+    let folder = made_by("places.py");
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "xml"));
@@ -105,7 +95,7 @@ fn branches_are_told_and_can_be_chosen() {
     if !runtime() {
         return;
     }
-    let folder = models();
+    let folder = made_by("places.py");
     let path = |name: &str| folder.path().join(name).with_extension("xml");
     let target = |report: &Report| match &report.subject {
         xai_insert::report::SubjectReport::Scores(scores) => scores.target.clone().unwrap(),

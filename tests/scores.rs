@@ -4,20 +4,10 @@
 mod common;
 
 use std::path::Path;
-use std::process::Command;
 
-use common::{outcome, python, root, runtime};
+use common::{made_by, runtime};
 use xai_insert::verify::{Outcome as Verdict, VerifyOptions, verify};
 use xai_insert::{Destination, Error, Model, Options, Outcome, Task, insert};
-
-fn models() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let output =
-        Command::new(python()).arg(root().join("tests/scores.py")).arg(folder.path()).output().unwrap();
-    let (status, out, err) = outcome(&output);
-    assert_eq!(status, 0, "{out}{err}");
-    folder
-}
 
 /// Inserts and verifies, by meaning too; what is said of it.
 fn explained(path: &Path, options: &Options) -> String {
@@ -50,7 +40,7 @@ fn what_else_is_known_of_boxes_is_no_class() {
     if !runtime() {
         return;
     }
-    let folder = models();
+    let folder = made_by("scores.py");
     let path = |name: &str| folder.path().join(format!("{name}.xml"));
     for (name, classes) in
         [("pose_of_one_class", 1), ("masks_of_texts", 5), ("prototypes_beside_suppression", 5)]
@@ -71,7 +61,7 @@ fn rows_are_those_of_images() {
     if !runtime() {
         return;
     }
-    let folder = models();
+    let folder = made_by("scores.py");
     for name in ["images_and_texts", "texts_and_images"] {
         let path = folder.path().join(format!("{name}.xml"));
         let said = explained(&path, &Options::default());

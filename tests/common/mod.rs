@@ -108,6 +108,16 @@ pub fn python() -> PathBuf {
     path
 }
 
+/// A folder of the small models that a script of this folder writes.
+pub fn made_by(script: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = root().join("tests").join(script);
+    let output = std::process::Command::new(python()).arg(path).arg(folder.path()).output().unwrap();
+    let (status, out, err) = outcome(&output);
+    assert_eq!(status, 0, "{out}{err}");
+    folder
+}
+
 /// What added layers of all models in a folder declare is what OpenVINO infers.
 pub fn shapes_agree(folder: &Path) {
     let mut command = std::process::Command::new(python());

@@ -427,6 +427,7 @@ impl Pair<'_> {
             Ok(definition) => definition,
             Err(reason) => {
                 report.saliency = Check::not_checked(reason.clone());
+                report.place = Check::not_checked("the record cannot be read");
                 return Ok(());
             }
         };

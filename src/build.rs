@@ -4,13 +4,26 @@ use crate::analysis::Labels;
 use crate::error::{Error, Result};
 use crate::forward::{Narrowed, Strategy, narrow};
 use crate::ir::{Classes, Record, key};
-use crate::methods::{self, Branch, Method, Request, feature_vector};
+use crate::methods::{self, Branch, Method, Request, class_scores, feature_vector};
 use crate::model::Model;
 use crate::options::Options;
 use crate::patch::{Finished, Patch};
 use crate::plan::Plan;
 use crate::refusal::{Reason, Refusal};
 use crate::tasks::Subject;
+
+/// What a branch hands out beside the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// What options ask for.
+    Asked,
+    /// Of a detector also [`CLASS_SCORES`], for whoever wants to know what it sees.
+    #[cfg_attr(not(feature = "explain"), expect(dead_code, reason = "only explanations ask"))]
+    ClassScores,
+}
+
+/// Name of the output with a detector's scores of each class, see [`class_scores`].
+pub(crate) const CLASS_SCORES: &str = "xai/class_scores";
 
 /// A branch that was built.
 #[derive(Debug)]
@@ -32,7 +45,7 @@ pub(crate) fn build(
     labels: &Labels,
     subject: &Subject,
     plan: &Plan,
-    options: &Options,
+    (options, beside): (&Options, Beside),
 ) -> Result<std::result::Result<Built, Reason>> {
     let narrowed = match (subject, &plan.masked, options.strategy) {
         (Subject::Scores(logits), Some(masked), Strategy::Auto) if plan.method.masks() => {
@@ -42,9 +55,9 @@ pub(crate) fn build(
     };
     match narrowed {
         Some(Narrowed { model, labels, logits }) => {
-            build_on(&model, &labels, &Subject::Scores(logits), plan, options)
+            build_on(&model, &labels, &Subject::Scores(logits), plan, (options, beside))
         }
-        None => build_on(model, labels, subject, plan, options),
+        None => build_on(model, labels, subject, plan, (options, beside)),
     }
 }
 
@@ -53,7 +66,7 @@ fn build_on(
     labels: &Labels,
     subject: &Subject,
     plan: &Plan,
-    options: &Options,
+    (options, beside): (&Options, Beside),
 ) -> Result<std::result::Result<Built, Reason>> {
     let request = Request {
         labels,
@@ -85,6 +98,11 @@ fn build_on(
                 Error::Refused(Box::new(Refusal { wanted: "feature vector".to_owned(), reasons }))
             })?;
         outputs.push((options.feature_vector_name.clone(), vector));
+    }
+    if let (Beside::ClassScores, Subject::Maps(maps)) = (beside, subject)
+        && let Some(scores) = class_scores(&mut patch, maps)
+    {
+        outputs.push((CLASS_SCORES.to_owned(), scores));
     }
     let targets = if plan.method.has_classes() { options.classes.clone() } else { Classes::All };
     Ok(Ok(Built { patch: patch.finish(&outputs)?, branch, targets }))

@@ -1,7 +1,7 @@
 //! The main job: a model in, a model with a saliency output out.
 
 use crate::analysis::{Candidate, Labels};
-use crate::build::build;
+use crate::build::{Beside, build};
 use crate::error::{Error, Result};
 use crate::insertion::{Insertion, Outcome};
 use crate::ir::{key, section};
@@ -23,6 +23,14 @@ use crate::tasks::{Decision, Subject, SubjectKind};
 /// [`Error::Refused`] with all reasons where no method fits the model, [`Error::Usage`] where the
 /// options name what is not there or contradict each other.
 pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
+    insert_with(model, options, Beside::Asked)
+}
+
+/// As [`insert()`], with more outputs beside the map.
+///
+/// # Errors
+/// As [`insert()`].
+pub(crate) fn insert_with<'m>(model: &'m Model, options: &Options, beside: Beside) -> Result<Outcome<'m>> {
     options.check()?;
     options.check_type()?;
     if let Some(output) = already_there(model, options)? {
@@ -40,10 +48,11 @@ pub fn insert<'m>(model: &'m Model, options: &Options) -> Result<Outcome<'m>> {
             attempts.failed(subject, refused.method, refused.candidate.as_ref(), refused.reason);
         }
         for plan in &plans.fitting {
-            match build(model, &labels, subject, plan, options)? {
+            match build(model, &labels, subject, plan, (options, beside))? {
                 Ok(built) => {
                     let of_plan = [passed_over(&plans.looked, plan), passing_beside(model, plan)].concat();
-                    let notes = [of_format(model), found.notes, of_plan].concat();
+                    let idle = options.without_effect(plan.method);
+                    let notes = [of_format(model), found.notes, of_plan, idle].concat();
                     let report = Report::new(model, options, &decision, subject, plan, &built, notes);
                     let record = built.record(model, options, subject, plan);
                     let insertion = Insertion::new(model, subject, built.patch, report, record);

@@ -21,10 +21,16 @@ pub enum Setting {
     BlackBox,
     /// Which attention block's input is masked.
     Block,
+    /// Cells along each side of RISE's masks.
+    Cells,
     /// Classes that get a map.
     Classes,
     /// Whether tokens before the grid's are kept.
     ClassToken,
+    /// What RISE divides its sums by.
+    Divisor,
+    /// How much work black boxes do.
+    Effort,
     /// The name of the feature vector.
     FeatureVectorName,
     /// An image to run on.
@@ -33,6 +39,8 @@ pub enum Setting {
     Input,
     /// Size of the input where the model leaves it open.
     InputSize,
+    /// Positions that AISE tries for each kernel width.
+    Iterations,
     /// What a mask keeps around its position.
     Kernel,
     /// Names of classes.
@@ -43,12 +51,16 @@ pub enum Setting {
     Library,
     /// Listing what could be a target.
     ListTargets,
+    /// Number of RISE's masks.
+    Masks,
     /// What is subtracted from pixels.
     Mean,
     /// Most memory of copied activations.
     MemoryBudget,
     /// The saliency method.
     Method,
+    /// Whether the model is looked into.
+    Mode,
     /// The output that is explained.
     Output,
     /// The name of the saliency output.
@@ -63,6 +75,8 @@ pub enum Setting {
     Remove,
     /// How a photo gets the input's size.
     Resize,
+    /// Height and width of a detector's maps.
+    SaliencySize,
     /// Element type of the maps.
     SaliencyType,
     /// What pixels are divided by.
@@ -96,20 +110,26 @@ impl Setting {
             Self::Anchors => "anchors",
             Self::BlackBox => "explain",
             Self::Block => "block",
+            Self::Cells => "cells",
             Self::Classes => "classes",
             Self::ClassToken => "class_token",
+            Self::Divisor => "divisor",
+            Self::Effort => "effort",
             Self::FeatureVectorName => "feature_vector_name",
             Self::Image => "image",
             Self::Input => "input",
             Self::InputSize => "size",
+            Self::Iterations => "iterations",
             Self::Kernel => "kernel",
             Self::Labels => "labels",
             Self::Layout => "layout",
             Self::Library => "library",
             Self::ListTargets => "list_targets",
+            Self::Masks => "masks",
             Self::Mean => "mean",
             Self::MemoryBudget => "memory_budget",
             Self::Method => "method",
+            Self::Mode => "mode",
             Self::Output => "output",
             Self::OutputName => "output_name",
             Self::Overwrite => "overwrite",
@@ -117,6 +137,7 @@ impl Setting {
             Self::Probability => "probability",
             Self::Remove => "remove",
             Self::Resize => "resize",
+            Self::SaliencySize => "saliency_size",
             Self::SaliencyType => "saliency_type",
             Self::Scale => "scale",
             Self::Scaling => "scaling",

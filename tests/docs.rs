@@ -364,6 +364,8 @@ fn fields_of_explanations_are_described() {
     found.extend(fields(&text));
     let rise = ["fixtures/small/cnn_static.xml", CHELSEA, "--method=rise", "--masks=10"];
     found.extend(runs.fields("xai-explain", &rise));
+    let none = ["fixtures/small/cnn_static.xml", CHELSEA, "--activation=sigmoid", "--threshold=1"];
+    found.extend(runs.fields("xai-explain", &none));
     let detector = ["fixtures/small/det_ssd_labels.xml", CHELSEA, "--mode=black-box", "--iterations=2"];
     found.extend(runs.fields("xai-explain", &detector));
     assert_documented("xai-explain --json", &described["xai-explain --json"], &found);

@@ -41,15 +41,17 @@ fn scores_of_boxes_count_as_scores_of_classes() {
             Explainer::open(&small(name), &options).unwrap().explain(&photo, &Quiet)
         };
         let classes: Vec<_> =
-            explained(scores[1]).unwrap().targets.iter().map(|target| target.class).collect();
+            explained(Some(scores[1])).unwrap().targets.iter().map(|target| target.class).collect();
         assert_eq!(classes[..2], [found.targets[0].class, found.targets[1].class], "{name}");
         assert_eq!(
             classes.len(),
             found.best.iter().filter(|class| class.score >= scores[1]).count(),
             "{name}"
         );
-        let error = explained(scores[0] + 1e-3).unwrap_err().to_string();
-        assert!(error.ends_with("or more; see `threshold`"), "{name}: {error}");
+        let error = explained(Some(scores[0] + 1e-3)).unwrap_err().to_string();
+        let best = found.best[0].class;
+        assert!(error.contains(&format!(" or more; the best: class {best} ")), "{name}: {error}");
+        assert!(error.ends_with("; see `threshold`"), "{name}: {error}");
     }
 }
 
@@ -62,7 +64,7 @@ fn scores_of_boxes_of_one_class_are_no_classes() {
     let folder = tempfile::tempdir().unwrap();
     let photo = Photo::read(&white(folder.path(), 96, 64)).unwrap();
     for (path, mode) in [(small("det_blazeface"), "white-box"), (model("faces"), "black-box")] {
-        let options = ExplainOptions { effort: Effort::Speed, threshold: 0.01, ..plain() };
+        let options = ExplainOptions { effort: Effort::Speed, threshold: Some(0.01), ..plain() };
         let mut explainer = Explainer::open(&path, &options).unwrap();
         assert_eq!((explainer.settings().mode, explainer.settings().explains.as_str()), (mode, "scores"));
         let found = explainer.explain(&photo, &Quiet).unwrap();

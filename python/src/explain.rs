@@ -312,10 +312,12 @@ pub(crate) struct Explained {
 
 #[pymethods]
 impl Explained {
-    /// Targets and best classes, as JSON.
+    /// Targets, best classes and what there is to say, as JSON.
     fn report(&self) -> PyResult<String> {
         let found = &self.explanation;
-        json(&json!({ "photo": found.path.to_string_lossy(), "best": found.best, "targets": found.targets }))
+        let note = found.note.as_ref().map(|note| note.in_words(keyword).to_string());
+        let (path, targets) = (found.path.to_string_lossy(), &found.targets);
+        json(&json!({ "photo": path, "best": found.best, "targets": targets, "note": note }))
     }
 
     /// The map of a target, over the model's input: f32, height, width.

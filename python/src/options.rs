@@ -68,9 +68,10 @@ pub(crate) fn explain_options(given: &Bound<'_, PyDict>) -> PyResult<ExplainOpti
     options.rise.cells = keywords.value("cells", inserting::count)?;
     set(&mut options.rise.probability, keywords.value("probability", explaining::share)?);
     set(&mut options.rise.seed, keywords.value("seed", whole)?);
+    set(&mut options.rise.divisor, keywords.value("divisor", str::parse)?);
     options.aise.iterations = keywords.value("iterations", inserting::count)?;
     set(&mut options.activation, keywords.value("activation", explaining::activation)?);
-    set(&mut options.threshold, keywords.value("threshold", explaining::share)?);
+    options.threshold = keywords.value("threshold", explaining::share)?;
     options.requests = keywords.value("requests", inserting::count)?;
     options.preprocess = PreprocessOptions {
         preset: keywords.value("preset", FromStr::from_str)?,

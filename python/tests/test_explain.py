@@ -201,10 +201,99 @@ def test_what_a_function_raises_arrives():
                 explainer(PHOTO)
         return outputs["logits"]
 
-    explainer = xai_insert.Explainer(MOBILENET, postprocess_fn=once)
+    def later(outputs):
+        return once(outputs) if ready else outputs["logits"]
+
+    ready = False
+    explainer = xai_insert.Explainer(MOBILENET, postprocess_fn=later)
+    ready = True
     with pytest.raises(Mine, match="once"):
         explainer(PHOTO)
     assert explainer(PHOTO).targets[0].class_id == 285 and len(calls) == 2
+
+
+def test_a_branch_explains_no_other_scores():
+    """A similarity of what a model computes is none of its classes."""
+    reference = np.random.default_rng(0).random(5).astype(np.float32)
+
+    def similarity(outputs):
+        return outputs[0] @ reference
+
+    model = small("cnn_static")
+    with pytest.raises(xai_insert.UsageError, match=r"orders classes otherwise than 'logits'.*`mode='black-box'`"):
+        xai_insert.Explainer(model, postprocess_fn=similarity, mode="white-box")
+    explainer = xai_insert.Explainer(model, postprocess_fn=similarity, iterations=4)
+    assert explainer.settings["mode"] == "black-box"
+    assert "orders classes otherwise than 'logits', which ReciproCAM explains" in explainer.settings["notes"][-1]
+    (target,) = explainer(PHOTO, targets=[0]).targets
+    assert np.ptp(target.map) > 0
+    # A map for no class goes with any scores.
+    everything = xai_insert.Explainer(model, postprocess_fn=similarity, method="activationmap")
+    assert everything.settings["mode"] == "white-box"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "CMYK", "HSV", "YCbCr", "1", "LA", "I", "F", "I;16"])
+def test_pillow_images_of_every_mode(explainer, mode):
+    image = Image.open(PHOTO).convert("RGB")
+    if mode == "I;16":
+        grey = np.asarray(image.convert("L"))
+        ours = explainer(Image.fromarray(grey.astype(np.uint16) * 257))
+        theirs = explainer(grey)
+    else:
+        ours = explainer(image.convert(mode))
+        theirs = explainer(np.asarray(image.convert(mode).convert("RGB")))
+    assert ours.targets[0].label == theirs.targets[0].label
+    np.testing.assert_allclose(ours.targets[0].map, theirs.targets[0].map, atol=2)
+
+
+def test_a_pillow_image_is_turned_as_its_exif_says(explainer, tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    path = tmp_path / "turned.jpg"
+    Image.open(PHOTO).convert("RGB").rotate(90, expand=True).save(path, exif=exif, quality=95)
+    from_path, from_pillow = explainer(path), explainer(Image.open(path))
+    assert from_path.targets[0].label == from_pillow.targets[0].label == "Egyptian cat"
+    assert from_pillow.targets[0].photo_map.shape == (300, 451)
+    np.testing.assert_allclose(from_path.targets[0].map, from_pillow.targets[0].map, atol=4)
+    lab = Image.new("LAB", (8, 8))
+    if lab.mode == "LAB":
+        try:
+            lab.convert("RGB")
+        except ValueError:
+            with pytest.raises(xai_insert.UsageError, match="mode LAB"):
+                explainer(lab)
+
+
+class Tensor:
+    """What of PyTorch's tensors matters here: NumPy is refused them while they take part in gradients, or in bf16."""
+
+    def __init__(self, values, *, gradients=False, device=True, bf16=False):
+        self.values, self.gradients, self.device, self.bf16 = values, gradients, device, bf16
+
+    def __array__(self, *_, **__):
+        return self.numpy()
+
+    def numpy(self):
+        if self.gradients or self.device or self.bf16:
+            raise RuntimeError if self.gradients else TypeError
+        return self.values
+
+    def detach(self):
+        return Tensor(self.values, device=self.device, bf16=self.bf16)
+
+    def cpu(self):
+        return Tensor(self.values, gradients=self.gradients, device=False, bf16=self.bf16)
+
+    def float(self):
+        return Tensor(self.values, gradients=self.gradients, device=self.device)
+
+
+def test_tensors_with_gradients_or_in_bf16(explainer):
+    values = prepare(np.asarray(Image.open(PHOTO).convert("RGB")))
+    plain = explainer(values)
+    for state in ({"gradients": True}, {"bf16": True}, {"gradients": True, "bf16": True}):
+        found = explainer(Tensor(values, **state))
+        assert np.array_equal(found.targets[0].map, plain.targets[0].map), state
 
 
 def test_names_of_openvino_xai():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from . import _native
+from ._images import as_array, as_pixels
 from ._models import as_files, openvino_library
 from ._options import (
     Method,
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     StrPath = str | os.PathLike[str]
-    Image = str | os.PathLike[str] | np.ndarray
+    import PIL.Image
+
+    Image = str | os.PathLike[str] | np.ndarray | PIL.Image.Image
     Targets = str | int | Iterable[str | int]
     Colours = Literal["viridis", "cividis", "turbo", "jet"]
 
@@ -69,9 +72,10 @@ class ExplainOptions(ShapeOptions, _TheirNames, total=False):
     cells: int | None
     probability: float | None
     seed: int | None
+    divisor: Literal["coverage", "expectation"] | None
     iterations: int | None
     labels: StrPath | Sequence[str] | None
-    activation: Literal["auto", "softmax", "sigmoid", "none"] | None
+    activation: Literal["auto", "softmax", "sigmoid", "hierarchical", "none"] | None
     threshold: float | None
     preset: Literal["imagenet", "none"] | None
     mean: float | Sequence[float] | None
@@ -198,7 +202,7 @@ def _numbers(given: Any, what: str) -> np.ndarray:
     """An array of f32, or an error that begins with `what`."""
     import numpy as np
 
-    array = np.asarray(given)
+    array = as_array(given)
     if array.dtype.kind not in "fiub":
         raise UsageError(f"{what}, not an array of type {array.dtype}")
     return np.ascontiguousarray(array, np.float32)
@@ -256,6 +260,8 @@ class Explanation:
         """Path of the photo, or the name of an array."""
         self.best: list[dict[str, Any]] = data["best"]
         """The five best classes: `class`, `label` and `score`; empty for detectors."""
+        self.note: str | None = data["note"]
+        """What there is to say of this photo: that no class counts, and the best is explained."""
         self.targets = [Target(explained, index, target) for index, target in enumerate(data["targets"])]
         """What was explained, the likeliest first where the model chose."""
 
@@ -302,7 +308,8 @@ class Explainer:
     Images are prepared as `model_info` or options say. With `preprocess_fn` that is left to a function, which gets
     the pixels and returns the model's input, with a batch of 1; it may stretch the image, but not cut it. Scores
     are found in the model; `postprocess_fn` makes them of its `Outputs` instead, and is called for every inference,
-    from several threads.
+    from several threads. At the start it is called for two images of noise: where it orders classes otherwise than
+    the scores that a branch would explain, the model is a black box (an error where white box was asked for).
     """
 
     def __init__(
@@ -349,7 +356,7 @@ class Explainer:
         original_input_image: np.ndarray | None = None,
         name: str = "image",
     ) -> Explanation:
-        """Explain an image: a path, or u8 pixels `[height, width]` or `[height, width, 3 or 4]`, red first.
+        """Explain an image: a path, a Pillow image, or u8 pixels `[height, width]` or `[height, width, 3 or 4]`, red first.
 
         An array of four axes is taken as the model's input, prepared already; pictures are then drawn over
         `original_input_image`, or over what can be made of the input. `targets` and `labels` are for this image.
@@ -401,7 +408,7 @@ class Explainer:
             if self._preprocess is None:
                 return name, None, None
             image = _rows(_native.read_photo(name), "u1", 3)
-        image = np.asarray(image)
+        image = as_pixels(image)
         if self._preprocess is not None:
             tensor = self._preprocess(image)
             original = image if original is None else original
@@ -412,15 +419,16 @@ class Explainer:
         else:
             raise UsageError("original_input_image is for an image that is prepared already, with four axes")
         values = _numbers(tensor, "a prepared image is an array of numbers")
-        tensor = np.asarray(tensor)
+        tensor = as_array(tensor)
         shape, channels_last = self._native.input
         if list(tensor.shape) != shape:
             raise UsageError(f"a prepared image of the shape {list(tensor.shape)}; the model takes {shape}")
         if not np.isfinite(values).all():
             raise UsageError(f"{name}: the prepared image is not finite numbers")
-        if original is None or np.asarray(original).ndim == 4:
+        original = None if original is None else as_pixels(original)
+        if original is None or original.ndim == 4:
             original = _shown(tensor, channels_last)
-        return name, _pixels(np.asarray(original)), (values.tobytes(), list(values.shape))
+        return name, _pixels(original), (values.tobytes(), list(values.shape))
 
     def __str__(self) -> str:
         return self._native.settings[1]

@@ -21,4 +21,6 @@ pub(crate) use placement::{Placement, Turn};
 pub(crate) use regroup::regroup;
 pub(crate) use target::{Candidate, Layout, Target};
 pub(crate) use target::{Positions, Way, beside, candidate, candidates, layout, sources, unknown_layer};
+#[cfg(feature = "explain")]
+pub(crate) use walk::Step;
 pub(crate) use walk::walk;

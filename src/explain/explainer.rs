@@ -5,19 +5,20 @@ use std::path::PathBuf;
 use ndarray::Array2;
 use serde::Serialize;
 
-use super::black_box::Detection;
+use super::black_box::{Detection, detections};
 use super::engine::{Engine, ImageOutputs};
 use super::names::{ClassNames, Targets};
 use super::procedure::Procedure;
 use super::reader::{Findings, Reader};
-use super::scores::{best_first, nothing_found};
+use super::scores::{ClassScores, Predicted, best_of_none, nothing_found};
 use super::watch::Watch;
-use super::{ExplainOptions, Settings};
+use super::{ExplainOptions, Settings, Threshold};
 use crate::error::{Error, Result};
 use crate::ir::Resize;
-use crate::message::{Setting, message};
+use crate::message::{Message, Setting, message};
 use crate::preprocess::{Geometry, Lay, Origin, Photo, Placed, Preprocessing};
 use crate::runtime::Runtime;
+use crate::tasks::BoxForm;
 
 /// A model that is ready to be asked why.
 #[derive(Debug)]
@@ -28,9 +29,13 @@ pub struct Explainer {
     pub(super) preprocessing: Preprocessing,
     /// Where maps of the model's branch lie in the input, where that is recorded.
     pub(super) placed: Option<Placed>,
+    /// Where boxes are that classes are drawn with, where classes are explained and there are any.
+    pub(super) boxes: Option<BoxForm>,
     pub(super) names: ClassNames,
     /// The classes to explain, where they do not depend on the image.
     pub(super) listed: Option<Vec<usize>>,
+    /// The score from which a class or an object counts.
+    pub(super) threshold: Threshold,
     pub(super) options: ExplainOptions,
     pub(super) settings: Settings,
     /// Kept as long as what it compiled; declared last, so that it is dropped last.
@@ -47,6 +52,8 @@ pub struct Explanation {
     pub targets: Vec<Target>,
     /// The five best classes with their scores; empty for detectors.
     pub best: Vec<Prediction>,
+    /// What there is to say of this photo.
+    pub note: Option<Message>,
     /// Where the photo lies in the input.
     pub geometry: Geometry,
     /// Where maps lie over the input.
@@ -126,6 +133,8 @@ pub(super) struct Inference {
     pub(super) findings: Findings,
     /// Shape and values of the map, in white-box mode.
     pub(super) map: Option<(Vec<usize>, Vec<f32>)>,
+    /// Objects that classes are drawn with.
+    pub(super) objects: Vec<Detection>,
 }
 
 /// Something to explain.
@@ -138,6 +147,8 @@ pub(super) struct Chosen {
 
 /// How many classes [`Explanation::best`] lists.
 const BEST: usize = 5;
+/// How many are named where none of them counts.
+const NAMED: usize = 3;
 
 impl Explainer {
     /// What is applied.
@@ -217,7 +228,7 @@ impl Explainer {
     pub fn aim(&mut self, targets: Targets, names: ClassNames) -> Result<()> {
         let classes = self.reader.classes();
         if let Some(classes) = classes {
-            names.check(classes)?;
+            self.reader.check_names(&names, classes)?;
         }
         self.listed = targets.resolve(&names, classes)?;
         self.options.targets = targets;
@@ -274,9 +285,9 @@ impl Explainer {
         let mut found = Vec::new();
         for ((photo, values), inference) in photos.into_iter().zip(values).zip(inferences) {
             let explained = inference.and_then(|inference| {
-                let chosen = self.choose(&inference)?;
+                let (chosen, note) = self.choose(&inference)?;
                 let maps = maps(self, values, &inference, &chosen)?;
-                Ok(self.explanation(photo, &inference, chosen, maps))
+                Ok(Explanation { note, ..self.explanation(photo, &inference, chosen, maps) })
             });
             match explained {
                 Err(error @ (Error::Interrupted | Error::Runtime(_))) => return Err(error),
@@ -293,9 +304,9 @@ impl Explainer {
         chosen: Vec<Chosen>,
         maps: Vec<Array2<f32>>,
     ) -> Explanation {
-        let best = match &inference.findings {
-            Findings::Scores(scores) => {
-                let order = best_first(scores).into_iter().take(BEST);
+        let best = match (&inference.findings, &self.reader) {
+            (Findings::Scores(scores), Reader::Classes(reader)) => {
+                let order = reader.best_first(scores).into_iter().take(BEST);
                 let name = |class| self.names.name(class);
                 order
                     .filter_map(|class| {
@@ -314,7 +325,7 @@ impl Explainer {
         };
         let lay = self.lay(maps.first());
         let targets = chosen.into_iter().zip(maps).map(target).collect();
-        Explanation { path: photo.path.clone(), targets, best, geometry, lay, fitted }
+        Explanation { path: photo.path.clone(), targets, best, note: None, geometry, lay, fitted }
     }
 
     /// Runs the model on whole images, once each.
@@ -327,9 +338,15 @@ impl Explainer {
         };
         let after_map = outputs.len();
         outputs.extend(reader.outputs());
+        let (after_scores, boxes) = (outputs.len(), self.boxes);
+        outputs.extend(boxes.map(BoxForm::outputs).unwrap_or_default());
         let read = |outputs: ImageOutputs<'_>| -> Result<Inference> {
             let map = (after_map > 0).then(|| outputs.of(0)).transpose()?;
-            Ok(Inference { findings: reader.read(&outputs, after_map, &input)?, map })
+            let findings = reader.read(&outputs, after_map, &input)?;
+            let tensors = outputs.tensors.get(after_scores..).unwrap_or_default();
+            // What is only drawn is no reason to fail.
+            let objects = boxes.map(|form| detections(form, tensors, &input).unwrap_or_default());
+            Ok(Inference { findings, map, objects: objects.unwrap_or_default() })
         };
         let copy = |index: usize, out: &mut [f32]| {
             if let Some(image) = images.get(index) {
@@ -341,27 +358,42 @@ impl Explainer {
             self.engine.run(images.len(), &outputs, copy, |outputs| Ok(read(outputs)), watch)?;
         if let Reader::Classes(reader) = &mut self.reader {
             for inference in inferences.iter_mut().flatten() {
-                let Findings::Scores(scores) = &mut inference.findings else { continue };
-                reader.settle(scores);
-                *scores = reader.activate(std::mem::take(scores));
+                let findings = std::mem::replace(&mut inference.findings, Findings::Nothing);
+                let Findings::Raw(raw) = findings else { continue };
+                if reader.settle(&raw) {
+                    let background = reader.background.unwrap_or_default();
+                    self.names.with_background(background, reader.classes);
+                    let name = self.names.name(background);
+                    self.settings.notes.push(
+                        format!("'{name}' has nearly all of the probability of nearly all boxes: it is taken for no object, and only explained where it is asked for").into(),
+                    );
+                }
+                inference.findings = Findings::Scores(reader.activate(raw));
             }
             self.settings.activation = reader.activation;
         }
         Ok(inferences)
     }
 
-    /// What of a photo is explained.
-    pub(super) fn choose(&self, inference: &Inference) -> Result<Vec<Chosen>> {
+    /// What of a photo is explained, and what there is to say of that.
+    fn choose(&self, inference: &Inference) -> Result<(Vec<Chosen>, Option<Message>)> {
+        let mut note = None;
         let one_map = inference.map.as_ref().is_some_and(|(shape, _)| shape.len() == 2);
         let chosen = match &inference.findings {
             _ if one_map => vec![Chosen { class: None, score: None, object: None }],
             Findings::Scores(scores) => {
-                self.names.check(scores.len())?;
+                self.reader.check_names(&self.names, scores.len())?;
                 let classes = match (&self.listed, &self.options.targets, &self.reader) {
                     (Some(listed), ..) => listed.clone(),
-                    (_, Targets::Top(count), _) => best_first(scores).into_iter().take(*count).collect(),
+                    (_, Targets::Top(count), Reader::Classes(reader)) => {
+                        reader.best_first(scores).into_iter().take(*count).collect()
+                    }
                     (_, Targets::All, _) => (0..scores.len()).collect(),
-                    (_, _, Reader::Classes(reader)) => reader.predicted(scores, self.options.threshold)?,
+                    (_, _, Reader::Classes(reader)) => {
+                        let (classes, said) = self.predicted(reader, scores)?;
+                        note = said;
+                        classes
+                    }
                     _ => Vec::new(),
                 };
                 let score = |class: usize| {
@@ -370,12 +402,17 @@ impl Explainer {
                         Error::usage(format!("class {class}: the model has {count} classes, counted from 0"))
                     })
                 };
-                let chosen =
-                    |class| Ok(Chosen { class: Some(class), score: Some(score(class)?), object: None });
+                let object = |class: usize| {
+                    let same = inference.objects.iter().filter(|object| object.class == class);
+                    same.max_by(|a, b| a.score.total_cmp(&b.score)).cloned()
+                };
+                let chosen = |class| {
+                    Ok(Chosen { class: Some(class), score: Some(score(class)?), object: object(class) })
+                };
                 classes.into_iter().map(chosen).collect::<Result<_>>()?
             }
             Findings::Objects(objects) => self.objects(objects, inference.map.is_some())?,
-            Findings::Nothing => {
+            Findings::Nothing | Findings::Raw(_) => {
                 let maps = inference.map.as_ref().and_then(|(shape, _)| shape.first());
                 let listed = match (&self.listed, &self.options.targets, maps) {
                     (Some(listed), ..) => listed.clone(),
@@ -392,13 +429,30 @@ impl Explainer {
                 listed.into_iter().map(chosen).collect()
             }
         };
-        Ok(chosen)
+        Ok((chosen, note))
+    }
+
+    /// The classes that scores predict, and what there is to say where none counts.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where none of a detector's boxes counts.
+    fn predicted(&self, reader: &ClassScores, scores: &[f32]) -> Result<(Vec<usize>, Option<Message>)> {
+        let least = self.threshold.least;
+        match reader.predicted(scores, least) {
+            Predicted::Classes(classes) => Ok((classes, None)),
+            Predicted::Below(_) if reader.per_box() => {
+                let best = reader.best_first(scores).into_iter().take(NAMED);
+                let named = best.filter_map(|class| Some((self.names.name(class), *scores.get(class)?)));
+                Err(nothing_found(least, &named.collect::<Vec<_>>()))
+            }
+            Predicted::Below(best) => Ok((vec![best], Some(best_of_none(least)))),
+        }
     }
 
     /// The objects of a detector that are explained; in white-box mode each class once, by its best object.
     fn objects(&self, objects: &[Detection], by_class: bool) -> Result<Vec<Chosen>> {
         let mut found: Vec<&Detection> =
-            objects.iter().filter(|object| object.score >= self.options.threshold).collect();
+            objects.iter().filter(|object| object.score >= self.threshold.least).collect();
         found.sort_by(|a, b| b.score.total_cmp(&a.score));
         if let Some(listed) = &self.listed {
             found.retain(|object| listed.contains(&object.class));
@@ -415,7 +469,10 @@ impl Explainer {
             found.truncate(count);
         }
         if found.is_empty() {
-            return Err(nothing_found(self.options.threshold));
+            let mut best: Vec<&Detection> = objects.iter().collect();
+            best.sort_by(|a, b| b.score.total_cmp(&a.score));
+            let named = best.into_iter().take(NAMED).map(|one| (self.names.name(one.class), one.score));
+            return Err(nothing_found(self.threshold.least, &named.collect::<Vec<_>>()));
         }
         let chosen = |object: &Detection| Chosen {
             class: Some(object.class),

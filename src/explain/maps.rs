@@ -120,6 +120,7 @@ fn cut(inference: &Inference, chosen: &Chosen, classes: &Classes) -> Result<Arra
         (None, _) => Some(0),
         (Some(class), Classes::All) => Some(class),
         (Some(class), Classes::Listed(list)) => list.iter().position(|listed| *listed == class),
+        // A branch counts a class that means no object among the best.
         (Some(class), Classes::Top(count)) => match &inference.findings {
             Findings::Scores(scores) => {
                 best_first(scores).into_iter().take(*count).position(|best| best == class)

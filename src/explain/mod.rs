@@ -19,10 +19,12 @@
 //! # }
 //! ```
 
+mod agreement;
 mod black_box;
 mod engine;
 mod explainer;
 mod gallery;
+mod idle;
 mod maps;
 pub mod metrics;
 mod names;
@@ -42,9 +44,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::ir::ModelInfo;
 use crate::message::{Message, Words};
 
-pub use black_box::{AiseOptions, Detection, Effort, RiseMasks, RiseOptions};
+pub use black_box::{AiseOptions, Detection, Effort, RiseDivisor, RiseMasks, RiseOptions};
 pub use explainer::{Explainer, Explanation, Prediction, Prepared, Target};
 pub(crate) use gallery::Gallery;
 pub use names::{ClassNames, Targets, Wanted};
@@ -59,6 +62,26 @@ pub use crate::preprocess::{
     Geometry, ImageInput, Lay, Origin, Photo, PreprocessOptions, Preprocessing, Preset,
 };
 pub use crate::runtime::Tensor;
+
+/// The score from which a class or an object counts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Threshold {
+    /// The score.
+    pub least: f32,
+    /// Where it was taken from.
+    pub source: Origin,
+}
+
+impl Threshold {
+    /// As the caller says, else as the model does, else one half.
+    fn settle(option: Option<f32>, info: &ModelInfo) -> Self {
+        match (option, info.confidence_threshold) {
+            (Some(least), _) => Self { least, source: Origin::Options },
+            (None, Some(least)) => Self { least, source: Origin::ModelInfo },
+            (None, None) => Self { least: 0.5, source: Origin::Assumed },
+        }
+    }
+}
 
 /// What is applied, with nothing left open; for people and programs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,6 +98,9 @@ pub struct Settings {
     pub explains: String,
     /// What is applied to it; absent where the first scores decide.
     pub activation: Option<OutputActivation>,
+    /// The score from which a class or an object counts, where that matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<Threshold>,
     /// The model's input.
     pub input: ImageInput,
     /// What is done to photos.
@@ -114,7 +140,7 @@ impl std::fmt::Display for Settings {
         if let Some(effort) = self.effort {
             let effort = format!("{effort:?}").to_lowercase();
             write!(f, "effort     {effort}")?;
-            if let Some(RiseMasks { masks, cells, probability, seed }) = self.masks {
+            if let Some(RiseMasks { masks, cells, probability, seed, .. }) = self.masks {
                 write!(
                     f,
                     ": {masks} masks of {cells}x{cells} cells, each kept with {probability}, seed {seed}"
@@ -129,12 +155,16 @@ impl std::fmt::Display for Settings {
             let scores = match self.activation {
                 Some(OutputActivation::Softmax) => "softmax is applied",
                 Some(OutputActivation::Sigmoid) => "sigmoid is applied",
+                Some(OutputActivation::Hierarchical) => "softmax within each head, sigmoid for other classes",
                 Some(OutputActivation::None) => "scores as they are",
                 None => {
                     "softmax, or sigmoid where boxes have scores, is applied unless the values are scores already"
                 }
             };
             writeln!(f, "explains   {} ({scores})", self.explains)?;
+        }
+        if let Some(Threshold { least, source }) = self.threshold {
+            writeln!(f, "threshold  {least}{}", source.shown())?;
         }
         writeln!(f, "input      {}", self.input)?;
         writeln!(f, "preprocess {}", self.preprocessing)?;

@@ -57,6 +57,13 @@ impl ClassNames {
         }
     }
 
+    /// Names a class that means no object, where names are those of the others.
+    pub(super) fn with_background(&mut self, class: usize, classes: Option<usize>) {
+        if !self.is_empty() && classes == Some(self.len() + 1) && class <= self.len() {
+            self.names.insert(class, "no object".to_owned());
+        }
+    }
+
     /// Checks that there is a name for each of `classes`.
     ///
     /// # Errors

@@ -4,22 +4,25 @@ use std::path::Path;
 
 use super::black_box::{Aim, RiseMasks};
 use super::engine::Engine;
+use super::idle::without_effect;
 use super::names::ClassNames;
 use super::procedure::Procedure;
 use super::reader::Reader;
-use super::scores::{ClassScores, OutputActivation};
-use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings};
+use super::scores::ClassScores;
+use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings, Threshold};
 use crate::analysis::InputFacts;
+use crate::build::{Beside, CLASS_SCORES};
 use crate::error::{Error, Result};
-use crate::insert::insert;
+use crate::insert::insert_with;
 use crate::insertion::{Insertion, Outcome};
 use crate::ir::{Classes, ModelInfo, key, section};
 use crate::message::{Message, Setting, message};
 use crate::methods::Method;
 use crate::model::Model;
+use crate::options::Choice;
 use crate::preprocess::{Declared, ImageInput, Placed, PreprocessOptions, Preprocessing};
 use crate::runtime::{Hint, Network, Pool, Port, Runtime, Source};
-use crate::tasks::{Answer, Outputs, Question, Signature, Subject};
+use crate::tasks::{Answer, BoxForm, Outputs, Question, Signature, Subject, ranks};
 
 /// A model that was read.
 struct Opened {
@@ -56,13 +59,32 @@ impl Explainer {
     /// [`Error::Refused`] where white-box mode was asked for and nothing fits; [`Error::Usage`] where the
     /// model takes no image or options name what is not there.
     pub fn open(model: &Path, options: &ExplainOptions) -> Result<Self> {
-        open(model, options)
+        let (mut explainer, own) = open(model, options)?;
+        let Some(own) = own else { return Ok(explainer) };
+        if explainer.function_follows(&own)? {
+            return Ok(explainer);
+        }
+        let method = &explainer.settings.method;
+        let why = message![format!(
+            "the function that makes scores orders classes otherwise than '{}', which {method} explains",
+            own.name
+        )];
+        if options.mode == Mode::WhiteBox {
+            let remedy = message!["; leave it out, or give ", Setting::Mode.to(Choice::name(Mode::BlackBox))];
+            return Err(Error::usage(why.with(remedy)));
+        }
+        drop(explainer);
+        let (mut explainer, _) = open(model, &ExplainOptions { mode: Mode::BlackBox, ..options.clone() })?;
+        explainer.settings.notes.push(message!["black-box mode: "].with(why));
+        Ok(explainer)
     }
 }
 
 /// The phases: which file it is and whether a branch fits, the image input, where the answer is, how maps are made,
 /// which classes are meant, and the compiled model.
-fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
+///
+/// Beside it come the scores that its maps explain, where a function of the caller's makes those that are read.
+fn open(path: &Path, options: &ExplainOptions) -> Result<(Explainer, Option<ClassScores>)> {
     options.check()?;
     let mut runtime = Runtime::load(&options.runtime)?;
     let ir = match read_ir(path, options) {
@@ -79,32 +101,37 @@ fn open(path: &Path, options: &ExplainOptions) -> Result<Explainer> {
     let facts = model.map(facts).unwrap_or_default();
     let input = image_input(&mut opened.network, &options.preprocess, &facts, &info)?;
     let preprocessing = Preprocessing::settle(&options.preprocess, &facts, &info, &input)?;
-    let reader = reader(&mut opened, model, input.batch, options)?;
+    let (reader, boxes) = reader(&mut opened, (model, &info), input.batch, options)?;
     let procedure = procedure(&opened, &reader, path, options)?;
-    let names = match &options.labels {
-        Some(path) => ClassNames::read(path)?,
-        None => ClassNames::new(info.labels),
-    };
+    let own = explained(&mut opened, (model, &info), input.batch, options)?;
+    let built = opened.explained.is_some();
+    opened.notes.extend(without_effect(options, &procedure, &reader, built));
+    let threshold = Threshold::settle(options.threshold, &info);
+    let names = names(&reader, info, options)?;
     if let Some(classes) = reader.classes() {
-        names.check(classes)?;
+        reader.check_names(&names, classes)?;
     }
     let listed = options.targets.resolve(&names, reader.classes())?;
     let pool = pool(&mut runtime, &opened.network, &input, &procedure, options)?;
     let running = (pool.requests(), format!("OpenVINO {}, {}", runtime.version(), runtime.device()));
     let placed = opened.map.as_ref().and_then(|map| map.placed);
-    let settings = settings(path, opened, &reader, &procedure, (&input, &preprocessing), running, options);
-    Ok(Explainer {
+    let settings =
+        settings(path, opened, &reader, &procedure, (&input, &preprocessing), (threshold, running), options);
+    let explainer = Explainer {
         engine: Engine::new(pool, input),
         reader,
         procedure,
         preprocessing,
         placed,
+        boxes,
         names,
         listed,
+        threshold,
         options: options.clone(),
         settings,
         _runtime: runtime,
-    })
+    };
+    Ok((explainer, own))
 }
 
 /// The IR at `path`, or why the file is none that can be looked into.
@@ -121,7 +148,7 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
     if options.mode == Mode::BlackBox || options.black_box.is_some() {
         return Ok(Opened::closed(whole()?, Vec::new()));
     }
-    match insert(model, &options.branch) {
+    match insert_with(model, &options.branch, Beside::ClassScores) {
         Ok(Outcome::Inserted(insertion)) => match of_boxes(model, &insertion) {
             None => with_branch(runtime, path, model, &insertion, options),
             Some(why) if options.mode == Mode::WhiteBox => {
@@ -144,7 +171,8 @@ fn of_boxes(model: &Model, insertion: &Insertion<'_>) -> Option<String> {
     match insertion.subject() {
         Subject::Scores(logits)
             if matches!(method, Method::ReciproCam | Method::VitReciproCam)
-                && Outputs::of(model.graph()).belongs_to_boxes(logits.place) =>
+                && Outputs::of(model.graph()).belongs_to_boxes(logits.place)
+                && ranks(model, logits.place).is_none() =>
         {
             Some(format!("the outputs are boxes, and {} explains class scores", method.title()))
         }
@@ -256,19 +284,19 @@ fn list(ports: &[Port]) -> String {
 /// How the answer is read: by the caller's function, or from where `tasks` finds it.
 fn reader(
     opened: &mut Opened,
-    model: Option<&Model>,
+    (model, info): (Option<&Model>, &ModelInfo),
     batch: usize,
     options: &ExplainOptions,
-) -> Result<Reader> {
-    let mut reader = match &options.score_function {
+) -> Result<(Reader, Option<BoxForm>)> {
+    let (mut reader, boxes) = match &options.score_function {
         Some(function) => {
             let names = opened.network.outputs().iter().map(|port| port.name.clone()).collect();
-            Reader::Classes(ClassScores::of_function(function.clone(), names))
+            (Reader::Classes(ClassScores::of_function(function.clone(), names)), None)
         }
-        None => found(opened, model, batch, options)?,
+        None => found(opened, (model, info), batch, options)?,
     };
     if let (Reader::Classes(scores), Some(activation)) = (&mut reader, options.activation) {
-        scores.choose(activation);
+        scores.choose(activation)?;
     }
     if options.score_function.is_some() && batch != 1 {
         return Err(Error::usage(format!(
@@ -280,34 +308,60 @@ fn reader(
             "boxes of a batch of {batch} images cannot be told apart; export the model with a batch of 1"
         )));
     }
-    Ok(reader)
+    Ok((reader, boxes))
 }
 
-/// Asks what the model says, and where.
-fn found(
+/// The scores that maps of the model explain, where a function of the caller's makes those that are read. A map for no
+/// class goes with any.
+fn explained(
     opened: &mut Opened,
-    model: Option<&Model>,
+    (model, info): (Option<&Model>, &ModelInfo),
     batch: usize,
     options: &ExplainOptions,
-) -> Result<Reader> {
+) -> Result<Option<ClassScores>> {
+    let of_classes = opened.map.as_ref().is_some_and(|map| map.method != Method::ActivationMap.title());
+    if options.score_function.is_none() || !of_classes {
+        return Ok(None);
+    }
+    let notes = opened.notes.len();
+    let found = found(opened, (model, info), batch, options)?;
+    opened.notes.truncate(notes);
+    Ok(match found {
+        (Reader::Classes(scores), _) => Some(scores),
+        (Reader::Boxes(_) | Reader::Nothing, _) => None,
+    })
+}
+
+/// Asks what the model says, and where. Of a detector with a branch these are scores of its maps, and its boxes where it
+/// has any.
+fn found(
+    opened: &mut Opened,
+    (model, info): (Option<&Model>, &ModelInfo),
+    batch: usize,
+    options: &ExplainOptions,
+) -> Result<(Reader, Option<BoxForm>)> {
     let ports = opened.network.outputs();
     let signature = |port: &Port| Signature {
         name: port.name.clone(),
         element: port.element,
         shape: port.shape.clone().unwrap_or_default(),
     };
-    let outputs = Outputs::new(ports.iter().map(signature).collect(), &options.branch.output_name);
+    let outputs =
+        Outputs::new(ports.iter().map(signature).collect(), &[&options.branch.output_name, CLASS_SCORES]);
     let (explained, wanted) = (opened.explained.as_ref(), options.branch.output.as_deref());
-    let question = Question { outputs: &outputs, model, batch, explained, wanted };
+    let classes = Some(info.labels.len()).filter(|count| *count > 0);
+    let question = Question { outputs: &outputs, model, batch, explained, wanted, classes };
     let (answer, notes) = Answer::find(&question)?;
+    let of_maps = ports.iter().position(|port| port.name == CLASS_SCORES);
+    if let (Some(Subject::Maps(maps)), Some(output)) = (explained, of_maps) {
+        let boxes = match answer {
+            Answer::Boxes(form) if batch == 1 => Some(form),
+            _ => None,
+        };
+        return Ok((Reader::Classes(ClassScores::of_maps(output, maps)), boxes));
+    }
     let reader = match (answer, wanted.filter(|_| explained.is_none())) {
-        (Answer::Scores(found), _) => Reader::Classes(ClassScores::of_images(found)),
-        (Answer::BoxScores(_), _) if options.activation == Some(OutputActivation::Softmax) => {
-            return Err(Error::usage(message![
-                Setting::Activation.to("softmax"),
-                ": the scores of boxes stand for themselves; give sigmoid or none"
-            ]));
-        }
+        (Answer::Scores(found), _) => Reader::Classes(ClassScores::of_images(found, info)?),
         (Answer::BoxScores(found), _) => Reader::Classes(ClassScores::of_boxes(found)),
         (_, Some(wanted)) => {
             return Err(Error::usage(format!(
@@ -319,7 +373,31 @@ fn found(
         (Answer::Unknown, None) => Reader::Nothing,
     };
     opened.notes.extend(notes);
-    Ok(reader)
+    Ok((reader, None))
+}
+
+/// Names of the classes: of a file, or as `info` has them for the scores that are read.
+fn names(reader: &Reader, info: ModelInfo, options: &ExplainOptions) -> Result<ClassNames> {
+    if let Some(path) = &options.labels {
+        return ClassNames::read(path);
+    }
+    let mut labels = info.labels;
+    if let Reader::Classes(scores @ ClassScores { hierarchy, classes, .. }) = reader
+        && !scores.per_box()
+    {
+        match (hierarchy, classes) {
+            // They have an order of their own.
+            (Some(hierarchy), _) => labels.clone_from(&hierarchy.names),
+            // Of no and yes, the number is for yes.
+            (None, Some(1)) if labels.len() == 2 => drop(labels.remove(0)),
+            // As Model API reads them: the first class is none of those that have a name.
+            (None, Some(classes)) if !labels.is_empty() && labels.len() + 1 == *classes => {
+                labels.insert(0, "other".to_owned());
+            }
+            _ => {}
+        }
+    }
+    Ok(ClassNames::new(labels))
 }
 
 fn procedure(opened: &Opened, reader: &Reader, path: &Path, options: &ExplainOptions) -> Result<Procedure> {
@@ -366,7 +444,7 @@ fn settings(
     reader: &Reader,
     procedure: &Procedure,
     (input, preprocessing): (&ImageInput, &Preprocessing),
-    (requests, runtime): (usize, String),
+    (threshold, (requests, runtime)): (Threshold, (usize, String)),
     options: &ExplainOptions,
 ) -> Settings {
     let black_box = match procedure {
@@ -383,6 +461,7 @@ fn settings(
         method,
         explains: reader.name().to_owned(),
         activation: reader.activation(),
+        threshold: reader.uses_threshold().then_some(threshold),
         input: input.clone(),
         preprocessing: preprocessing.clone(),
         effort: black_box.map(|_| options.effort),

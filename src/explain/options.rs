@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::black_box::{AiseOptions, Effort, RiseOptions};
+use super::black_box::{AiseOptions, Effort, RiseDivisor, RiseOptions};
 use super::names::Targets;
 use super::picture::Colours;
 use super::scores::{OutputActivation, ScoreFunction};
@@ -45,9 +45,10 @@ pub enum BlackBox {
 
 choice!(Mode: Auto "auto", WhiteBox "white-box", BlackBox "black-box");
 choice!(BlackBox: Rise "rise", Aise "aise");
+choice!(RiseDivisor: Coverage "coverage", Expectation "expectation");
 choice!(Effort: Speed "speed", Balance "balance", Quality "quality");
 choice!(Preset: Imagenet "imagenet", None "none");
-choice!(OutputActivation: Softmax "softmax", Sigmoid "sigmoid", None "none");
+choice!(OutputActivation: Softmax "softmax", Sigmoid "sigmoid", Hierarchical "hierarchical", None "none");
 choice!(Colours: Viridis "viridis", Cividis "cividis", Turbo "turbo", Jet "jet");
 choice!(Resize: Standard "standard", FitToWindow "fit_to_window",
     FitToWindowLetterbox "fit_to_window_letterbox", Crop "crop");
@@ -91,8 +92,9 @@ pub struct ExplainOptions {
     pub labels: Option<PathBuf>,
     /// Makes class scores of the outputs, in place of what is found in the model.
     pub score_function: Option<ScoreFunction>,
-    /// Score from which a detector's box counts as found.
-    pub threshold: f32,
+    /// Score from which a detector's box counts as found, or a class that stands for itself as predicted; as the model's
+    /// `model_info` says where absent, else 0.5.
+    pub threshold: Option<f32>,
     /// Inferences at the same time; the device's choice where absent.
     pub requests: Option<usize>,
     /// Whether many inferences are to come, so that throughput counts and not latency. Black-box modes set it
@@ -116,7 +118,7 @@ impl Default for ExplainOptions {
             targets: Targets::default(),
             labels: None,
             score_function: None,
-            threshold: 0.5,
+            threshold: None,
             requests: None,
             many: false,
         }

@@ -2,7 +2,8 @@
 
 use super::black_box::{Detection, detections};
 use super::engine::ImageOutputs;
-use super::scores::{ClassScores, OutputActivation};
+use super::names::ClassNames;
+use super::scores::{ClassScores, OutputActivation, Raw};
 use crate::error::Result;
 use crate::preprocess::ImageInput;
 use crate::tasks::BoxForm;
@@ -21,6 +22,8 @@ pub(super) enum Reader {
 /// What a model says of an image.
 #[derive(Debug, Clone)]
 pub(super) enum Findings {
+    /// Scores as the model gives them.
+    Raw(Raw),
     /// A score for each class.
     Scores(Vec<f32>),
     /// Objects.
@@ -64,6 +67,26 @@ impl Reader {
         }
     }
 
+    /// Checks names of so many classes; of boxes, the one that means no object may have none.
+    ///
+    /// # Errors
+    /// Those of [`ClassNames::check`].
+    pub(super) fn check_names(&self, names: &ClassNames, classes: usize) -> Result<()> {
+        match self {
+            Self::Classes(scores) if scores.per_box() && names.len() + 1 == classes => Ok(()),
+            _ => names.check(classes),
+        }
+    }
+
+    /// Whether it depends on a threshold what a model predicts.
+    pub(super) fn uses_threshold(&self) -> bool {
+        match self {
+            Self::Classes(scores) => scores.uses_threshold(),
+            Self::Boxes(_) => true,
+            Self::Nothing => false,
+        }
+    }
+
     /// Reads one image's outputs, of which its own begin at `place`; scores are as the model gives them.
     ///
     /// # Errors
@@ -75,7 +98,7 @@ impl Reader {
         input: &ImageInput,
     ) -> Result<Findings> {
         Ok(match self {
-            Self::Classes(scores) => Findings::Scores(scores.raw(outputs, place)?),
+            Self::Classes(scores) => Findings::Raw(scores.raw(outputs, place)?),
             Self::Boxes(form) => {
                 Findings::Objects(detections(*form, outputs.tensors.get(place..).unwrap_or(&[]), input)?)
             }

@@ -10,6 +10,8 @@ mod course;
 mod document;
 mod element;
 mod files;
+#[cfg(feature = "explain")]
+mod hierarchy;
 #[cfg(feature = "runtime")]
 mod layout;
 #[cfg(feature = "runtime")]
@@ -26,6 +28,8 @@ pub use course::Course;
 pub(crate) use document::{Document, EdgeElement, LayerElement, PortElement};
 pub use element::ElementType;
 pub use files::{Destination, PendingFile};
+#[cfg(feature = "explain")]
+pub(crate) use hierarchy::Hierarchy;
 #[cfg(feature = "runtime")]
 pub use layout::ImageLayout;
 #[cfg(feature = "runtime")]

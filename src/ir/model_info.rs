@@ -3,6 +3,8 @@
 //! Written by Model API (`Model.save`), OTX and export scripts; names and forms are those of Model API's
 //! documentation, "Model configuration".
 
+#[cfg(feature = "explain")]
+use super::Hierarchy;
 use super::{ImageLayout, RtInfo};
 
 /// How a photo gets the size of the input, by the names of Model API's `resize_type`.
@@ -53,8 +55,11 @@ pub(crate) struct ModelInfo {
     pub mean_values: Option<Entry<Vec<f32>>>,
     /// `scale_values`: what the difference is divided by, likewise.
     pub scale_values: Option<Entry<Vec<f32>>>,
-    /// `reverse_input_channels`: whether the network takes blue first.
+    /// `reverse_input_channels`: whether the network takes blue first, where photos come red first, as OTX and getitune
+    /// mean it. See [`ModelInfo::means_blue_photos`].
     pub reverse_input_channels: Option<bool>,
+    /// `otx_version`, `getitune_version` and the like: who trains and exports models with red first.
+    pub of_geti: bool,
     /// `resize_type`: how a photo gets the input's size.
     pub resize_type: Option<Entry<Resize>>,
     /// `pad_value`: value of padding, 0 to 255.
@@ -66,6 +71,15 @@ pub(crate) struct ModelInfo {
     pub model_type: Option<String>,
     /// `labels`: names of classes in their order; between spaces in the file, with underscores for their own.
     pub labels: Vec<String>,
+    /// `multilabel`: each class stands for itself, by a sigmoid of its score.
+    #[cfg(feature = "explain")]
+    pub multilabel: bool,
+    /// `hierarchical`, with its `hierarchical_config`: classes are divided into heads.
+    #[cfg(feature = "explain")]
+    pub hierarchy: Option<Entry<Hierarchy>>,
+    /// `confidence_threshold`: the score from which a class or a box counts.
+    #[cfg(feature = "explain")]
+    pub confidence_threshold: Option<f32>,
 }
 
 impl ModelInfo {
@@ -80,6 +94,10 @@ impl ModelInfo {
             mean_values: text("mean_values").map(numbers),
             scale_values: text("scale_values").map(numbers),
             reverse_input_channels: flag("reverse_input_channels"),
+            of_geti: section.children.iter().any(|entry| {
+                let tool = entry.name.strip_suffix("_version");
+                tool.is_some_and(|tool| tool == "otx" || tool.starts_with("geti"))
+            }),
             resize_type: text("resize_type").map(|text| Resize::named(text).ok_or_else(|| text.to_owned())),
             pad_value: text("pad_value").and_then(|text| text.parse().ok()),
             embedded_processing: flag("embedded_processing") == Some(true),
@@ -87,7 +105,26 @@ impl ModelInfo {
             labels: text("labels")
                 .map(|text| text.split_whitespace().map(|name| name.replace('_', " ")).collect())
                 .unwrap_or_default(),
+            #[cfg(feature = "explain")]
+            multilabel: flag("multilabel") == Some(true),
+            #[cfg(feature = "explain")]
+            hierarchy: (flag("hierarchical") == Some(true))
+                .then(|| Hierarchy::read(text("hierarchical_config").unwrap_or_default())),
+            #[cfg(feature = "explain")]
+            confidence_threshold: text("confidence_threshold").and_then(|text| text.parse().ok()),
         }
+    }
+}
+
+impl ModelInfo {
+    /// Whether `reverse_input_channels` is meant for photos with blue first, as OpenCV reads them: the network takes red
+    /// first then. So does ultralytics, whose exporter sets it for every model and whose networks take red first.
+    pub(crate) fn means_blue_photos(&self) -> bool {
+        let yolo = |model: &str| {
+            let model = model.to_lowercase();
+            model.starts_with("yolo") && !model.starts_with("yolox")
+        };
+        !self.of_geti && self.model_type.as_deref().is_some_and(yolo)
     }
 }
 
@@ -126,6 +163,31 @@ mod tests {
         assert_eq!((info.resize_type, info.pad_value), (Some(Ok(Resize::FitToWindow)), Some(114)));
         assert_eq!(info.model_type.as_deref(), Some("Classification"));
         assert_eq!(info.labels, ["great white shark", "cat"]);
+    }
+
+    #[test]
+    fn colours_are_turned_round_for_whoever_reads_photos_blue_first() {
+        for (entries, blue) in [
+            (r#"<model_type value="YOLO"/>"#, true),
+            (r#"<model_type value="YOLOv8"/>"#, true),
+            (r#"<model_type value="YOLO11"/><otx_version value="2.4"/>"#, false),
+            (r#"<model_type value="YOLO11"/><getitune_version value="0.4.0"/>"#, false),
+            (r#"<model_type value="YOLOX"/>"#, false),
+            (r#"<model_type value="ssd"/>"#, false),
+            ("", false),
+        ] {
+            assert_eq!(read(entries).means_blue_photos(), blue, "{entries}");
+        }
+    }
+
+    #[cfg(feature = "explain")]
+    #[test]
+    fn what_is_predicted_is_read() {
+        let info = read(r#"<multilabel value="True"/><confidence_threshold value="0.3"/>"#);
+        assert_eq!((info.multilabel, info.confidence_threshold, info.hierarchy), (true, Some(0.3), None));
+        let info = read(r#"<hierarchical value="True"/><hierarchical_config value="{&quot;a&quot;: 1}"/>"#);
+        assert!(info.hierarchy.unwrap().unwrap_err().contains("cls_heads_info"));
+        assert!(matches!(read(r#"<hierarchical value="True"/>"#).hierarchy, Some(Err(_))));
     }
 
     #[test]

@@ -47,13 +47,8 @@ fn mean(patch: &mut Patch<'_>, maps: &[OutletId]) -> OutletId {
 fn best_of_anchors(patch: &mut Patch<'_>, scale: &Scale) -> OutletId {
     let (mut scores, mut roles) = channels(patch, &scale.scores);
     if let Some(objectness) = &scale.objectness {
-        let (mut factor, of_factor) = channels(patch, objectness);
         scores = activate(patch, scores, &roles, scale.scores.activation);
-        factor = activate(patch, factor, &of_factor, objectness.activation);
-        let order: Option<Vec<usize>> =
-            roles.iter().map(|role| of_factor.iter().position(|other| other == role)).collect();
-        factor = patch.transpose("objectness/order", factor, &order.unwrap_or_default());
-        scores = patch.binary("scores/product", OpKind::Multiply, scores, factor);
+        scores = multiplied(patch, scores, &roles, objectness, objectness.activation);
     }
     let anchors: Vec<usize> = (0..roles.len()).filter(|axis| roles[*axis] == Role::Other).collect();
     if !anchors.is_empty() {
@@ -66,8 +61,24 @@ fn best_of_anchors(patch: &mut Patch<'_>, scale: &Scale) -> OutletId {
     patch.transpose("scores/order", scores, &order)
 }
 
+/// Scores, with an axis for each role, times the one channel of `factor`.
+pub(super) fn multiplied(
+    patch: &mut Patch<'_>,
+    scores: OutletId,
+    roles: &[Role],
+    factor: &ChannelMap,
+    activation: Option<Activation>,
+) -> OutletId {
+    let (factor, of_factor) = channels(patch, factor);
+    let factor = activate(patch, factor, &of_factor, activation);
+    let order: Option<Vec<usize>> =
+        roles.iter().map(|role| of_factor.iter().position(|other| other == role)).collect();
+    let factor = patch.transpose("objectness/order", factor, &order.unwrap_or_default());
+    patch.binary("scores/product", OpKind::Multiply, scores, factor)
+}
+
 /// The channels that are meant, in single precision, with an axis for each role.
-fn channels(patch: &mut Patch<'_>, map: &ChannelMap) -> (OutletId, Vec<Role>) {
+pub(super) fn channels(patch: &mut Patch<'_>, map: &ChannelMap) -> (OutletId, Vec<Role>) {
     let (roles, sizes): (Vec<Role>, Vec<Size>) = map.atoms().into_iter().unzip();
     let scores = patch.convert("scores/f32", map.outlet, ElementType::F32);
     let mut scores = patch.reshape("scores/anchors", scores, &sizes);
@@ -79,7 +90,12 @@ fn channels(patch: &mut Patch<'_>, map: &ChannelMap) -> (OutletId, Vec<Role>) {
     (scores, roles)
 }
 
-fn activate(patch: &mut Patch<'_>, x: OutletId, roles: &[Role], activation: Option<Activation>) -> OutletId {
+pub(super) fn activate(
+    patch: &mut Patch<'_>,
+    x: OutletId,
+    roles: &[Role],
+    activation: Option<Activation>,
+) -> OutletId {
     match (activation, roles.iter().position(|role| *role == Role::Class)) {
         (Some(Activation::Sigmoid), _) => patch.unary("scores/sigmoid", OpKind::Sigmoid, x),
         (Some(Activation::Softmax | Activation::LogSoftmax), Some(axis)) => {

@@ -1,6 +1,7 @@
 //! Saliency methods: each builds its branch in a patch and says what it did.
 
 mod activationmap;
+mod class_scores;
 mod classprobabilitymap;
 mod feature_vector;
 mod reciprocam;
@@ -18,6 +19,7 @@ use crate::patch::Patch;
 use crate::refusal::Reason;
 use crate::tasks::{Subject, SubjectKind};
 
+pub(crate) use class_scores::class_scores;
 pub(crate) use feature_vector::feature_vector;
 pub(crate) use scaling::Encoding;
 

@@ -1,7 +1,10 @@
 //! What is to be inserted, and how.
 
+mod idle;
 mod values;
 
+#[cfg(feature = "explain")]
+pub(crate) use idle::no_effect;
 #[cfg(feature = "explain")]
 pub(crate) use values::choice;
 pub(crate) use values::{Choice, or_auto};

@@ -76,6 +76,8 @@ pub enum Origin {
     Graph,
     /// The model's `model_info`.
     ModelInfo,
+    /// The model's `model_info`, as its exporter, ultralytics, means it.
+    Ultralytics,
     /// The input's extents.
     Shape,
     /// Nothing says anything: what is usual.
@@ -86,11 +88,12 @@ pub enum Origin {
 
 impl Origin {
     /// For the end of what is said of a part.
-    fn shown(self) -> &'static str {
+    pub(crate) fn shown(self) -> &'static str {
         match self {
             Self::Options | Self::Caller => "",
             Self::Graph => " (in the graph)",
             Self::ModelInfo => " (from the model's model_info)",
+            Self::Ultralytics => " (ultralytics reverses photos that come blue first)",
             Self::Shape => " (by its shape)",
             Self::Assumed => " (assumed)",
         }
@@ -302,6 +305,7 @@ fn channel_order(options: &PreprocessOptions, facts: &InputFacts, info: &ModelIn
     match (options.reverse_channels, facts.blue_first, info.reverse_input_channels) {
         (Some(reverse), _, _) => (reverse, Origin::Options),
         (None, Some(reverse), _) => (reverse, Origin::Graph),
+        (None, None, Some(_)) if info.means_blue_photos() => (false, Origin::Ultralytics),
         (None, None, Some(reverse)) => (reverse && !info.embedded_processing, Origin::ModelInfo),
         (None, None, None) => (false, Origin::Assumed),
     }
@@ -418,6 +422,11 @@ mod tests {
         let inside = ModelInfo { embedded_processing: true, ..said() };
         let found = settle(&none, &inside);
         assert_eq!((found.mean, found.reverse_channels), (vec![0.0], false));
+        let ultralytics = ModelInfo { model_type: Some("YOLO".to_owned()), ..said() };
+        let found = settle(&none, &ultralytics);
+        assert_eq!((found.reverse_channels, found.reverse_channels_source), (false, Origin::Ultralytics));
+        let asked = PreprocessOptions { reverse_channels: Some(true), ..none.clone() };
+        assert!(settle(&asked, &ultralytics).reverse_channels);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What a model says of a photo, and where: asked once by whoever runs it.
 
 use super::outputs::{BoxForm, Outputs};
-use super::{Logits, Subject};
-use crate::analysis::{Labels, walk};
+use super::{BesideBoxes, Logits, ScoreMaps, Subject};
+use crate::analysis::{Labels, Step, walk};
 use crate::error::Result;
+use crate::graph::{OpKind, OutletId};
 use crate::message::{Message, Setting, message};
 use crate::model::Model;
-use crate::ops::{Activation, Passage};
+use crate::ops::{Activation, Passage, source};
 
 /// Where a model's answer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(crate) struct ScoreOutput {
     pub(crate) classes: Option<usize>,
     /// What the scores are.
     pub(crate) ending: Ending,
+    /// The output that lists the classes of these scores, which are the best of all.
+    pub(crate) ranks: Option<usize>,
 }
 
 /// What the graph ends in, behind operations that only move scores.
@@ -56,6 +59,8 @@ pub(crate) struct Question<'a> {
     pub(crate) batch: usize,
     /// What a branch that was built for it explains.
     pub(crate) explained: Option<&'a Subject>,
+    /// Number of classes, where something else says it.
+    pub(crate) classes: Option<usize>,
     /// The output that the caller names; what a branch explains goes before it.
     pub(crate) wanted: Option<&'a str>,
 }
@@ -88,7 +93,10 @@ impl Answer {
     /// [`Error::Usage`](crate::Error::Usage) where there is no output of the name that the caller gives.
     pub(crate) fn find(question: &Question<'_>) -> Result<(Self, Vec<Message>)> {
         let Question { outputs, batch, .. } = *question;
-        let boxes = outputs.boxes();
+        // The best of all scores and their classes look like boxes with labels where there are five.
+        let ranked =
+            |form: &BoxForm| form.outputs().into_iter().any(|output| question.ranks(output).is_some());
+        let boxes = outputs.boxes().filter(|form| !ranked(form));
         let asked = question.asked(boxes)?;
         // Scores and labels of boxes look like class scores by their shapes, as do scores of boxes of a single class.
         let of_boxes = boxes.map(BoxForm::outputs).unwrap_or_default();
@@ -128,7 +136,10 @@ impl Answer {
                     format!("'{}' has scores for each box; a class has the largest of any box", scores.name);
                 (Self::BoxScores(scores), vec![note.into()])
             }
-            None => (Self::Unknown, Vec::new()),
+            None => match question.listed(asked) {
+                Some(form) => (Self::Boxes(form), Vec::new()),
+                None => (Self::Unknown, Vec::new()),
+            },
         })
     }
 }
@@ -155,6 +166,28 @@ impl Question<'_> {
         Ok(place.map_or(Asked::NoOutput, Asked::Output))
     }
 
+    /// Boxes with scores of each class in one output: as the graph says where its heads are found.
+    fn listed(&self, asked: Asked) -> Option<BoxForm> {
+        let found = match (self.explained, self.model) {
+            (Some(Subject::Maps(maps)), Some(model)) => Some((maps.beside_boxes.clone(), model)),
+            (Some(_), _) | (None, None) => None,
+            (None, Some(model)) => {
+                let maps = ScoreMaps::find(model, &Labels::new(model), self.wanted).ok();
+                maps.map(|maps| (maps.beside_boxes, model))
+            }
+        };
+        if let Some((Some(BesideBoxes { output, columns, classes, objectness }), model)) = found {
+            let output = model.graph().output(&output)?.place;
+            let (first, classes) = (classes.start, classes.len());
+            return Some(BoxForm::Candidates { output, columns, first, classes, objectness });
+        }
+        let form = self.outputs.listed(self.classes)?;
+        form.outputs()
+            .into_iter()
+            .all(|output| asked.allows(output) || asked == Asked::NoOutput)
+            .then_some(form)
+    }
+
     /// The output that the graph says are class scores. It knows more than shapes do.
     fn likeliest(&self) -> Option<usize> {
         let model = self.model?;
@@ -163,11 +196,40 @@ impl Question<'_> {
         found.first().map(|logits| logits.place)
     }
 
-    fn scores(&self, output: usize, classes: Option<usize>) -> ScoreOutput {
-        let name = self.outputs.name(output).to_owned();
-        let ending = self.model.map_or(Ending::Unseen, |model| Ending::of(model, output));
-        ScoreOutput { output, name, classes, ending }
+    fn ranks(&self, output: usize) -> Option<(usize, Option<usize>)> {
+        ranks(self.model?, output)
     }
+
+    fn scores(&self, output: usize, classes: Option<usize>) -> ScoreOutput {
+        let by_graph = || self.model?.graph().outputs().nth(output).map(|output| output.name());
+        // What has no name goes by its layer's.
+        let name = Some(self.outputs.name(output)).filter(|name| !name.is_empty()).or_else(by_graph);
+        let name = name.unwrap_or_default().to_owned();
+        let ending = self.model.map_or(Ending::Unseen, |model| Ending::of(model, output));
+        match self.ranks(output) {
+            Some((ranks, classes)) => ScoreOutput { output, name, classes, ending, ranks: Some(ranks) },
+            None => ScoreOutput { output, name, classes, ending, ranks: None },
+        }
+    }
+}
+
+/// The output that lists the classes of an output's scores, where a TopK chose them; and how many classes there are.
+pub(crate) fn ranks(model: &Model, output: usize) -> Option<(usize, Option<usize>)> {
+    let best = best_of(model, output).filter(|best| best.slot == 0)?;
+    let lists = |place: &usize| best_of(model, *place) == Some(OutletId::new(best.node, 1));
+    let place = (0..model.graph().outputs().count()).find(lists)?;
+    let scores = source(model.node(best.node))?;
+    // Beside the classes, the batch is the only axis of an extent.
+    let classes = model.graph().fact(scores).shape.iter().rfind(|dim| !dim.is_one());
+    Some((place, classes.and_then(|dim| dim.fixed())))
+}
+
+/// The output of a TopK that an output shows, behind what leaves scores at their places.
+fn best_of(model: &Model, output: usize) -> Option<OutletId> {
+    let chosen = |step: &Step| model.node(step.result.node).op.kind == OpKind::TopK;
+    let outlet = model.graph().outputs().nth(output)?.outlet;
+    let stays = |step: &Step| step.passage != Passage::Select || chosen(step);
+    walk(model, outlet).take_while(stays).find(chosen).map(|step| step.result)
 }
 
 impl Ending {
@@ -177,6 +239,8 @@ impl Ending {
             match step.passage {
                 Passage::Activation(activation) => return Self::Activated(activation),
                 Passage::Same | Passage::Reorder => {}
+                // The best of all scores are scores as well.
+                Passage::Select if model.node(step.result.node).op.kind == OpKind::TopK => {}
                 Passage::Select | Passage::Stop => break,
             }
         }
@@ -201,7 +265,15 @@ mod tests {
         let subjects = task.room().find(&looked).unwrap().subjects;
         let explained = with_branch.then(|| subjects.first().unwrap());
         let outputs = Outputs::of(model.graph());
-        Answer::find(&Question { outputs: &outputs, model: Some(&model), batch: 1, explained, wanted })
+        let classes = None;
+        Answer::find(&Question {
+            outputs: &outputs,
+            model: Some(&model),
+            batch: 1,
+            explained,
+            wanted,
+            classes,
+        })
     }
 
     fn answer(name: &str) -> Answer {
@@ -209,7 +281,7 @@ mod tests {
     }
 
     fn scores(output: usize, name: &str, classes: usize, ending: Ending) -> ScoreOutput {
-        ScoreOutput { output, name: name.to_owned(), classes: Some(classes), ending }
+        ScoreOutput { output, name: name.to_owned(), classes: Some(classes), ending, ranks: None }
     }
 
     #[test]
@@ -256,7 +328,14 @@ mod tests {
         assert_eq!(answer("det_ssd_labels"), labelled);
         assert_eq!(ask("det_ssd_labels", Some("nothing"), false).unwrap().0, labelled);
         assert_eq!(answer("det_ssd_output"), Answer::Boxes(BoxForm::DetectionOutput { output: 0 }));
-        assert_eq!(answer("det_yolov8"), Answer::Unknown, "boxes and scores in one output");
+        // Boxes and scores in one output, where the heads say which of its columns are what.
+        let beside = |classes: usize, objectness: Option<usize>| {
+            let first = if objectness.is_some() { 5 } else { 4 };
+            let columns = first + classes;
+            Answer::Boxes(BoxForm::Candidates { output: 0, columns, first, classes, objectness })
+        };
+        assert_eq!(answer("det_yolov8"), beside(5, None));
+        assert_eq!(answer("det_yolox_decoded"), beside(5, Some(4)));
         assert_eq!(answer("segmentation"), Answer::Unknown);
     }
 

@@ -22,10 +22,12 @@ use crate::model::Model;
 use crate::refusal::Reason;
 
 #[cfg(feature = "explain")]
-pub(crate) use answer::{Answer, Ending, Question, ScoreOutput};
+pub(crate) use answer::{Answer, Ending, Question, ScoreOutput, ranks};
 pub(crate) use classifier::Logits;
 pub use decision::Task;
 pub(crate) use decision::{Asked, Decision, Evidence, Strength};
+#[cfg(feature = "explain")]
+pub(crate) use dense_detector::BesideBoxes;
 pub(crate) use dense_detector::{ChannelMap, Scale, ScoreMaps};
 #[cfg(feature = "explain")]
 pub(crate) use outputs::{BoxForm, Outputs, Signature};

@@ -6,6 +6,9 @@
 use crate::graph::Graph;
 use crate::ir::ElementType;
 
+/// Coordinates of a box.
+#[cfg(feature = "explain")]
+const BOX: usize = 4;
 /// What is known of an output from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Signature {
@@ -28,8 +31,8 @@ impl Signature {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outputs {
     signatures: Vec<Signature>,
-    /// The one that is no answer of the model's, but the map of a branch.
-    map: Option<usize>,
+    /// Those that are no answers of the model's, but of a branch.
+    ours: Vec<usize>,
 }
 
 impl Outputs {
@@ -43,7 +46,7 @@ impl Outputs {
                 shape: fact.shape.iter().map(|dim| dim.fixed()).collect(),
             }
         };
-        Self { signatures: graph.outputs().map(signature).collect(), map: None }
+        Self { signatures: graph.outputs().map(signature).collect(), ours: Vec::new() }
     }
 
     /// The name of one of them; empty where there is no such.
@@ -53,7 +56,7 @@ impl Outputs {
 
     /// The model's own: their places among all, and what they look like.
     fn own(&self) -> impl Iterator<Item = (usize, &Signature)> {
-        self.signatures.iter().enumerate().filter(|(place, _)| Some(*place) != self.map)
+        self.signatures.iter().enumerate().filter(|(place, _)| !self.ours.contains(place))
     }
 
     /// Whether an output has boxes: four coordinates, perhaps with scores and a label beside.
@@ -102,6 +105,27 @@ pub(crate) enum BoxForm {
         /// Scores.
         scores: usize,
     },
+    /// `[1,N,6 or more]`, corners in pixels, score, class, and what else is known of each; or candidates, which only their
+    /// values tell apart from that.
+    Listed {
+        /// All of it.
+        output: usize,
+        /// Number of classes, where it is known.
+        classes: Option<usize>,
+    },
+    /// `[1,columns,N]` or `[1,N,columns]`: boxes that are not suppressed, with a score for each class.
+    Candidates {
+        /// All of it.
+        output: usize,
+        /// Number of columns: the centre and sides of a box, or its corners, and the others.
+        columns: usize,
+        /// First column of class scores.
+        first: usize,
+        /// Number of classes.
+        classes: usize,
+        /// The column that class scores are to be multiplied by.
+        objectness: Option<usize>,
+    },
 }
 
 #[cfg(feature = "explain")]
@@ -109,7 +133,9 @@ impl BoxForm {
     /// The outputs that hold them: boxes, labels and scores, as far as they are apart.
     pub(crate) fn outputs(self) -> Vec<usize> {
         match self {
-            Self::DetectionOutput { output } => vec![output],
+            Self::DetectionOutput { output }
+            | Self::Listed { output, .. }
+            | Self::Candidates { output, .. } => vec![output],
             Self::Scored { boxes, labels } => vec![boxes, labels],
             Self::Apart { boxes, labels, scores } => vec![boxes, labels, scores],
         }
@@ -137,8 +163,12 @@ impl Signature {
         self.is_float() && rows && self.shape.last() == Some(&Some(columns))
     }
 
-    /// The classes of floats `[N,classes]` with further axes of extent 1; `None` within where known only at inference.
+    /// The classes of floats `[N,classes]` with further axes of extent 1, or of one number for each image; `None` within
+    /// where known only at inference.
     fn classes(&self, batch: usize) -> Option<Option<usize>> {
+        if self.shape[..] == [Some(batch)] && self.is_float() {
+            return Some(Some(1));
+        }
         let (classes, ones) = self.shape.get(1..)?.split_first()?;
         let lists = self.is_float() && self.starts_with(batch) && ones.iter().all(|dim| *dim == Some(1));
         lists.then_some(*classes)
@@ -158,10 +188,12 @@ impl Signature {
 /// What the outputs hold by their looks, of a model that takes so many images at a time.
 #[cfg(feature = "explain")]
 impl Outputs {
-    /// Outputs that somebody else has listed; the one called `map` holds the map of a branch.
-    pub(crate) fn new(signatures: Vec<Signature>, map: &str) -> Self {
-        let map = signatures.iter().position(|signature| signature.name == map);
-        Self { signatures, map }
+    /// Outputs that somebody else has listed; those called as `ours` are are a branch's.
+    pub(crate) fn new(signatures: Vec<Signature>, ours: &[&str]) -> Self {
+        let names = signatures.iter().enumerate();
+        let ours =
+            names.filter(|(_, signature)| ours.contains(&&*signature.name)).map(|(place, _)| place).collect();
+        Self { signatures, ours }
     }
 
     /// The place of the output of that name.
@@ -231,6 +263,18 @@ impl Outputs {
         Some(BoxForm::Apart { boxes, labels, scores })
     }
 
+    /// Boxes that one output lists with all that is known of each, `classes` of them where that is known.
+    pub(super) fn listed(&self, classes: Option<usize>) -> Option<BoxForm> {
+        let lists = |output: &Signature| match output.shape[..] {
+            [Some(1) | None, rows, columns] if output.is_float() => {
+                rows.into_iter().chain(columns).min().is_none_or(|least| least > BOX)
+            }
+            _ => false,
+        };
+        let (output, _) = self.own().find(|(_, output)| lists(output))?;
+        Some(BoxForm::Listed { output, classes })
+    }
+
     /// Whether an output that could be class scores belongs to boxes: their scores or labels.
     pub(crate) fn belongs_to_boxes(&self, output: usize) -> bool {
         let first = self.signatures.get(output).and_then(|signature| *signature.shape.first()?);
@@ -249,7 +293,7 @@ mod tests {
     }
 
     fn outputs(signatures: &[Signature]) -> Outputs {
-        Outputs::new(signatures.to_vec(), "saliency_map")
+        Outputs::new(signatures.to_vec(), &["saliency_map"])
     }
 
     #[test]

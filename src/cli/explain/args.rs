@@ -12,8 +12,9 @@ use crate::error::Result;
 use crate::explain::picture::Colours;
 use crate::explain::{
     AiseOptions, AnyMethod, Effort, ExplainOptions, Layout, Mode, OutputActivation, PreprocessOptions,
-    Preset, Resize, RiseOptions, Targets, Wanted, options,
+    Preset, Resize, RiseDivisor, RiseOptions, Targets, Wanted, options,
 };
+use crate::message::Message;
 use crate::methods::SaliencyType;
 use crate::runtime::RuntimeOptions;
 
@@ -72,6 +73,10 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Method")]
     seed: u64,
 
+    /// RISE: what sums are divided by: how often each pixel was kept, or how often it is on average, as in the paper
+    #[arg(long, default_value = "coverage", value_parser = choice::<RiseDivisor>(), help_heading = "Method")]
+    divisor: RiseDivisor,
+
     /// AISE: positions for each kernel width, in place of the effort's 20 or 50
     #[arg(long, value_name = "N", help_heading = "Method", value_parser = options::count)]
     iterations: Option<usize>,
@@ -84,13 +89,14 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Scores")]
     labels: Option<PathBuf>,
 
-    /// What turns the output into scores; auto: nothing where the graph ends in softmax or sigmoid, else softmax
+    /// What turns the output into scores; auto: nothing where the graph ends in softmax or sigmoid or there is one
+    /// number, else what model_info says, else softmax
     #[arg(long, default_value = "auto", value_parser = choice_or_auto::<OutputActivation>(), help_heading = "Scores")]
     activation: Open<OutputActivation>,
 
-    /// Detectors: score from which an object counts
-    #[arg(long, value_name = "P", default_value_t = 0.5, value_parser = options::share, help_heading = "Scores")]
-    threshold: f32,
+    /// Score from which an object of a detector counts, or a class that stands for itself [default: model_info's, else 0.5]
+    #[arg(long, value_name = "P", value_parser = options::share, help_heading = "Scores")]
+    threshold: Option<f32>,
 
     /// A known normalisation, in place of the one in model_info
     #[arg(long, value_parser = choice::<Preset>(), conflicts_with_all = ["mean", "scale"], help_heading = "Preprocessing")]
@@ -135,7 +141,7 @@ pub(in crate::cli) struct Args {
     pub(super) colours: Colours,
 
     /// Share of the heatmap in overlays
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = options::share, help_heading = "Pictures")]
+    #[arg(long, value_name = "SHARE", default_value_t = WEIGHT, value_parser = options::share, help_heading = "Pictures")]
     pub(super) overlay_weight: f32,
 
     /// No label and score on overlays
@@ -186,6 +192,9 @@ pub(in crate::cli) struct Args {
     openvino_lib: Option<PathBuf>,
 }
 
+/// Share of the heatmap in overlays where nothing else is said.
+const WEIGHT: f32 = 0.5;
+
 const AFTER_HELP: &str = "Exit status: 0 all photos are explained, 1 no white-box method fits (--mode white-box), \
 2 bad input or options (other photos are explained all the same), 130 interrupted (finished pictures stay).";
 
@@ -199,6 +208,21 @@ impl Args {
         }
         self.options(false)?.check()?;
         Ok(())
+    }
+
+    /// A note for each flag of pictures that was changed where none are drawn.
+    pub(super) fn without_effect(&self) -> Vec<Message> {
+        let drawn = self.out.is_some();
+        let uses = [
+            ("--colours", self.colours != Colours::default()),
+            ("--overlay-weight", (self.overlay_weight - WEIGHT).abs() > 0.0),
+            ("--no-caption", self.no_caption),
+            ("--no-gallery", self.no_gallery),
+            ("--overwrite", self.overwrite),
+        ];
+        let idle = uses.into_iter().filter(|(_, given)| *given && !drawn);
+        idle.map(|(flag, _)| format!("{flag} has no effect: nothing is drawn without -o DIR").into())
+            .collect()
     }
 
     /// Options of the library; `many`: there are several photos.
@@ -219,6 +243,7 @@ impl Args {
                 cells: self.cells,
                 probability: self.probability,
                 seed: self.seed,
+                divisor: self.divisor,
             },
             aise: AiseOptions { iterations: self.iterations },
             preprocess: PreprocessOptions {

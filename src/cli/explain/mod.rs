@@ -41,7 +41,7 @@ fn run(args: &Args) -> anyhow::Result<u8> {
     let folder = args.out.as_deref().map(|out| Folder::new(out, args.overwrite)).transpose()?;
     let mut explainer = Explainer::open(&args.model, &args.options(paths.len() > 1)?)?;
     let mut results = Results::new(args, folder, boxes);
-    results.settings(&args.model, &shown(&explainer))?;
+    results.settings(&args.model, &shown(&explainer, args))?;
     let alone = explainer.settings().mode == "black-box" || map.is_some() || args.metrics;
     let group = if alone { 1 } else { explainer.group() };
     if !alone {
@@ -70,9 +70,9 @@ fn run(args: &Args) -> anyhow::Result<u8> {
             },
         };
         for (photo, explanation) in group.iter().zip(explained) {
-            let done = explanation
-                .map_err(|error| named(&photo.path, error))
-                .and_then(|explanation| one(&mut results, &mut explainer, photo, &explanation, &terminal));
+            let done = explanation.map_err(|error| named(&photo.path, error)).and_then(|explanation| {
+                one(&mut results, &mut explainer, photo, &explanation, (args, &terminal))
+            });
             if let Err(error) = done {
                 status = status.max(terminal.aside(|| complain::<Args>(&error)));
                 if error.downcast_ref::<Error>().is_some_and(interrupted) {
@@ -82,15 +82,17 @@ fn run(args: &Args) -> anyhow::Result<u8> {
         }
     }
     terminal.end();
-    if let Err(error) = results.finish(&shown(&explainer)) {
+    if let Err(error) = results.finish(&shown(&explainer, args)) {
         status = status.max(complain::<Args>(&error));
     }
     Ok(status)
 }
 
 /// What is applied, in the words of the command line.
-fn shown(explainer: &Explainer) -> Settings {
-    explainer.settings().clone().in_words(flag)
+fn shown(explainer: &Explainer, args: &Args) -> Settings {
+    let mut settings = explainer.settings().clone().in_words(flag);
+    settings.notes.extend(args.without_effect());
+    settings
 }
 
 /// Measures, draws and reports one photo.
@@ -99,10 +101,10 @@ fn one(
     explainer: &mut Explainer,
     photo: &Photo,
     explanation: &Explanation,
-    terminal: &Terminal,
+    (args, terminal): (&Args, &Terminal),
 ) -> anyhow::Result<()> {
     let metrics = results.measure(explainer, explanation, terminal)?;
-    let text = results.write(photo, explanation, &metrics, &shown(explainer))?;
+    let text = results.write(photo, explanation, &metrics, &shown(explainer, args))?;
     terminal.aside(|| write!(io::stdout(), "{text}"))?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::super::words::flag;
 use super::args::Args;
 use crate::error::Result;
 use crate::explain::metrics::{BoxList, Metrics};
@@ -96,7 +97,11 @@ impl<'a> Results<'a> {
             }
             targets.push(entry);
         }
-        let figures = json!({
+        let note = explanation.note.as_ref().map(|note| note.in_words(flag).to_string());
+        if let Some(note) = &note {
+            let _ = writeln!(text, "  note: {note}");
+        }
+        let mut figures = json!({
             "photo": photo.path.to_string_lossy(),
             "width": photo.width(),
             "height": photo.height(),
@@ -104,6 +109,9 @@ impl<'a> Results<'a> {
             "targets": targets,
             "settings": settings,
         });
+        if let (Some(note), Some(figures)) = (note, figures.as_object_mut()) {
+            figures.insert("note".to_owned(), json!(note));
+        }
         if args.raw
             && let Some(files) = &files
         {
@@ -113,7 +121,6 @@ impl<'a> Results<'a> {
             self.gallery.add(explanation, &pixels, args.colours, metrics)?;
         }
         if args.json {
-            let mut figures = figures;
             if let Some(figures) = figures.as_object_mut() {
                 figures.remove("settings");
             }

@@ -15,7 +15,7 @@ pub(crate) use aise::{Aim, aise};
 pub use boxes::Detection;
 pub(crate) use boxes::detections;
 pub(crate) use rise::rise;
-pub use rise::{RiseMasks, RiseOptions};
+pub use rise::{RiseDivisor, RiseMasks, RiseOptions};
 
 /// How much work is put into a map: more inferences for finer and steadier maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]

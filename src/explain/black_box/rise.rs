@@ -1,7 +1,9 @@
 //! RISE: scores under random masks (Petsiuk, Das and Saenko, arXiv 1806.07421).
 //!
 //! A mask is a coarse grid of cells, each kept with probability p, brought to the input's size bilinearly and
-//! shifted at random by less than a cell. The map is `sum(score(image * mask) * mask) / (n p)`.
+//! shifted at random by less than a cell. The map is `sum(score(image * mask) * mask) / sum(mask)`: of each pixel the
+//! mean score while it was kept. The paper divides by the expectation of that sum, n p, which leaves in the map how often
+//! a pixel happened to be kept; `docs/explain.md` has both measured.
 
 use ndarray::Array2;
 use serde::Serialize;
@@ -10,6 +12,18 @@ use super::{Effort, hide};
 use crate::error::Result;
 use crate::explain::engine::{Engine, ImageOutputs};
 use crate::explain::watch::Watch;
+
+/// What RISE divides its sums by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum RiseDivisor {
+    /// How often each pixel was kept: `sum(mask)`.
+    #[default]
+    Coverage,
+    /// How often each is kept on average, `n p`, as the paper has it.
+    Expectation,
+}
 
 /// How RISE samples; `None` leaves it to [`Effort`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,11 +36,13 @@ pub struct RiseOptions {
     pub probability: f32,
     /// Same seed, same masks.
     pub seed: u64,
+    /// What sums are divided by.
+    pub divisor: RiseDivisor,
 }
 
 impl Default for RiseOptions {
     fn default() -> Self {
-        Self { masks: None, cells: None, probability: 0.5, seed: 0 }
+        Self { masks: None, cells: None, probability: 0.5, seed: 0, divisor: RiseDivisor::default() }
     }
 }
 
@@ -41,6 +57,8 @@ pub struct RiseMasks {
     pub probability: f32,
     /// What the masks follow from.
     pub seed: u64,
+    /// What sums are divided by.
+    pub divisor: RiseDivisor,
 }
 
 impl RiseMasks {
@@ -56,6 +74,7 @@ impl RiseMasks {
             cells: options.cells.unwrap_or(cells).max(1),
             probability: options.probability,
             seed: options.seed,
+            divisor: options.divisor,
         }
     }
 
@@ -154,11 +173,11 @@ pub(crate) fn rise(
     Ok(weighted(masks, &found?, (input.height, input.width)))
 }
 
-/// `sum(score * mask) / (n p)` for each score.
+/// `sum(score * mask)` for each score, divided as the masks say.
 #[allow(clippy::cast_precision_loss)]
 fn weighted(masks: &RiseMasks, scores: &[Vec<f32>], (height, width): (usize, usize)) -> Vec<Array2<f32>> {
     let count = scores.first().map_or(0, Vec::len);
-    let total = masks.masks as f32 * masks.probability;
+    let expected = masks.masks as f32 * masks.probability;
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(height.max(1));
     let mut sums: Vec<Array2<f32>> = vec![Array2::zeros((height, width)); count];
     // Threads share the rows, not the masks: each pixel is summed in the same order.
@@ -177,18 +196,30 @@ fn weighted(masks: &RiseMasks, scores: &[Vec<f32>], (height, width): (usize, usi
         for (place, mut sums) in bands.into_iter().enumerate() {
             scope.spawn(move || {
                 let mut weights = vec![0.0; width];
+                let mut coverage = vec![0.0; sums.first().map_or(0, |lines| lines.len())];
                 for (index, scores) in scores.iter().enumerate() {
                     let mask = masks.mask(index, height, width);
                     let rows = sums.first().map_or(0, |lines| lines.len() / width.max(1));
                     for row in 0..rows {
                         mask.row(place * band + row, &mut weights);
+                        let kept = coverage[row * width..(row + 1) * width].iter_mut();
+                        kept.zip(&weights).for_each(|(kept, weight)| *kept += weight);
                         for (lines, score) in sums.iter_mut().zip(scores) {
                             let line = lines[row * width..(row + 1) * width].iter_mut();
                             line.zip(&weights).for_each(|(sum, weight)| *sum += score * weight);
                         }
                     }
                 }
-                sums.into_iter().flatten().for_each(|sum| *sum /= total);
+                for line in sums {
+                    for (sum, kept) in line.iter_mut().zip(&coverage) {
+                        match masks.divisor {
+                            RiseDivisor::Expectation => *sum /= expected,
+                            RiseDivisor::Coverage if *kept > 0.0 => *sum /= kept,
+                            // What was never kept is not known to matter.
+                            RiseDivisor::Coverage => *sum = 0.0,
+                        }
+                    }
+                }
             });
         }
     });
@@ -207,7 +238,8 @@ mod tests {
         found
     }
 
-    const MASKS: RiseMasks = RiseMasks { masks: 3000, cells: 4, probability: 0.3, seed: 5 };
+    const MASKS: RiseMasks =
+        RiseMasks { masks: 3000, cells: 4, probability: 0.3, seed: 5, divisor: RiseDivisor::Coverage };
 
     #[test]
     fn masks_follow_from_seed_and_number() {
@@ -249,16 +281,30 @@ mod tests {
 
     #[test]
     fn sums_are_those_of_the_definition() {
-        let masks = RiseMasks { masks: 7, ..MASKS };
         let scores: Vec<Vec<f32>> = (0..7u8).map(|i| vec![f32::from(i), 1.0]).collect();
-        let found = weighted(&masks, &scores, (5, 9));
-        for (target, map) in found.iter().enumerate() {
-            let mut expected = Array2::<f32>::zeros((5, 9));
-            for (index, scores) in scores.iter().enumerate() {
-                expected += &(full(&masks.mask(index, 5, 9), 5, 9) * scores[target]);
+        for divisor in [RiseDivisor::Coverage, RiseDivisor::Expectation] {
+            let masks = RiseMasks { masks: 7, divisor, ..MASKS };
+            let found = weighted(&masks, &scores, (5, 9));
+            for (target, map) in found.iter().enumerate() {
+                let (mut sum, mut kept) = (Array2::<f32>::zeros((5, 9)), Array2::<f32>::zeros((5, 9)));
+                for (index, scores) in scores.iter().enumerate() {
+                    let mask = full(&masks.mask(index, 5, 9), 5, 9);
+                    kept += &mask;
+                    sum += &(mask * scores[target]);
+                }
+                let expected = match divisor {
+                    RiseDivisor::Coverage => &sum / &kept.mapv(|kept| kept.max(1e-9)),
+                    RiseDivisor::Expectation => &sum / (7.0 * masks.probability),
+                };
+                assert!(map.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{divisor:?}");
             }
-            expected /= 7.0 * masks.probability;
-            assert!(map.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5));
         }
+    }
+
+    #[test]
+    fn what_was_never_kept_has_nothing() {
+        let masks = RiseMasks { masks: 2, probability: 1e-9, ..MASKS };
+        let map = &weighted(&masks, &[vec![3.0], vec![1.0]], (4, 4))[0];
+        assert!(map.iter().all(|value| *value == 0.0), "{map}");
     }
 }

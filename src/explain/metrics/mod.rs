@@ -5,7 +5,7 @@
 //! - Pointing game, on boxes: Zhang et al., arXiv 1608.00507.
 //!
 //! Images are masked as pixels of 0 to 255 in the size of the model's input, before normalisation; what is masked
-//! is black.
+//! is black, or blurred where that is said.
 
 mod adcc;
 mod auc;
@@ -27,6 +27,9 @@ pub struct Metrics {
     /// Area under the score while pixels come in, the most salient first; more is better.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insertion: Option<f64>,
+    /// The same where they come into the blurred photo, not into black.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insertion_from_blur: Option<f64>,
     /// The same while they are taken out; less is better.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion: Option<f64>,
@@ -53,6 +56,7 @@ impl Metrics {
         let pointing = self.pointing.map(|hit| f64::from(u8::from(hit)));
         let all = [
             ("insertion", self.insertion),
+            ("insertion from blur", self.insertion_from_blur),
             ("deletion", self.deletion),
             ("average drop", self.average_drop),
             ("coherency", self.coherency),
@@ -96,9 +100,10 @@ impl Explainer {
         let map = explanation.lay.over(&target.map, height, width);
         let class = target.class.unwrap_or(best.class);
         let pixels = &explanation.fitted;
-        let (insertion, deletion) = self.auc(pixels, &map, class, watch)?;
-        metrics.insertion = Some(insertion);
-        metrics.deletion = Some(deletion);
+        let areas = self.auc(pixels, &map, class, watch)?;
+        metrics.insertion = Some(areas.insertion);
+        metrics.insertion_from_blur = Some(areas.insertion_from_blur);
+        metrics.deletion = Some(areas.deletion);
         let found = self.adcc(pixels, &map, (target.class, class), explanation.lay, watch)?;
         metrics.average_drop = Some(found.average_drop);
         metrics.coherency = Some(found.coherency);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::rows;
 use crate::analysis::{Axes, Labels, walk};
 use crate::error::Result;
-use crate::graph::{Flow, NodeId, OutletId, Output};
+use crate::graph::{Flow, NodeId, OpKind, OutletId, Output};
 use crate::ir::Dim;
 use crate::model::Model;
 use crate::ops::{Action, Passage, WindowKind, Zero};
@@ -62,7 +62,11 @@ impl Logits {
         if found.is_empty() && reasons.is_empty() {
             reasons.push(("the model".to_owned(), Reason::NoOutput));
         }
-        Ok((by_likelihood(model, found), reasons))
+        let mut found = by_likelihood(model, found);
+        // Scores as they are, their best and their probabilities may all be outputs: one of them is explained.
+        let mut seen = BTreeSet::new();
+        found.retain(|logits| seen.insert(logits.outlet));
+        Ok((found, reasons))
     }
 }
 
@@ -76,7 +80,9 @@ fn by_likelihood(model: &Model, mut found: Vec<Logits>) -> Vec<Logits> {
         let after = Flow::after(graph, logits.outlet);
         let feeds_another = outlets.iter().any(|other| *other != logits.outlet && after[other.node.index()]);
         let flow = Flow::new(graph, &parameters, logits.outlet.node);
-        (!logits.activated, !is_product(model, &flow, logits.outlet), feeds_another)
+        let fact = graph.outputs().nth(logits.place).map(|output| graph.fact(output.outlet));
+        let whole = fact.is_some_and(|fact| fact.shape.contains(&logits.classes));
+        (!logits.activated, !whole, !is_product(model, &flow, logits.outlet), feeds_another)
     });
     found
 }
@@ -125,6 +131,12 @@ fn before_activation(
         match step.passage {
             Passage::Activation(_) => (logits, activated) = (step.source, true),
             Passage::Same | Passage::Reorder => {}
+            // The best of all scores are taken of all scores.
+            Passage::Select
+                if graph.node(step.result.node).op.kind == OpKind::TopK && step.result.slot == 0 =>
+            {
+                logits = step.source;
+            }
             Passage::Select | Passage::Stop => break,
         }
     }

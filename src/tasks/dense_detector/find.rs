@@ -1,8 +1,8 @@
 //! Looking for the maps that a detector's class scores come from. See [`ScoreMaps::find`].
 
-use super::maps::{Boxes, Scale, ScoreMaps};
+use super::maps::{BesideBoxes, Boxes, Scale, ScoreMaps};
 use super::pairs::{Pairs, pairs};
-use super::select::{Followed, Segment, choose, segments};
+use super::select::{BOX, Classes, Followed, Segment, choose, segments};
 use super::tail::{self, Seed, first};
 use super::trace::Tracer;
 use crate::analysis::Labels;
@@ -56,6 +56,19 @@ fn holds_boxes(model: &Model, labels: &Labels, wanted: &[(String, OutletId)]) ->
     let found = ScoreMaps::find(model, labels, None).ok()?;
     let boxes = matches!(&found.boxes, Boxes::Beside(boxes) if boxes == name);
     boxes.then(|| (format!("output '{name}'"), Reason::HoldsBoxes { scores: found.explains }))
+}
+
+/// Where an output has scores beside boxes, if something was computed of the first four columns.
+fn beside_decoded(output: &Followed, classes: &Classes) -> Option<BesideBoxes> {
+    let of_box = |segment: &&Segment| segment.at.start < BOX;
+    let decoded = output.segments.iter().filter(of_box).all(|segment| !segment.head());
+    let objectness = classes.scales.iter().any(|scale| scale.left_to_readers.is_some());
+    (decoded && classes.at.start >= BOX).then(|| BesideBoxes {
+        output: output.name.clone(),
+        columns: output.width(),
+        classes: classes.at.clone(),
+        objectness: (objectness && classes.at.start > BOX).then(|| classes.at.start - 1),
+    })
 }
 
 struct Search<'a> {
@@ -178,9 +191,11 @@ impl Search<'_> {
             _ => Boxes::Unknown,
         };
         let (mut scales, mut notes, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        let mut beside_boxes = None;
         for output in chosen {
             match choose(&output.segments, alone) {
                 Ok(classes) => {
+                    beside_boxes = beside_decoded(output, &classes);
                     names.push(output.name.clone());
                     scales.extend(classes.scales);
                     notes.extend(classes.notes);
@@ -192,7 +207,8 @@ impl Search<'_> {
             }
         }
         notes.dedup();
-        self.heads(names.join(", "), scales, boxes, notes)
+        let heads = self.heads(names.join(", "), scales, boxes, notes)?;
+        Some(ScoreMaps { beside_boxes, ..heads })
     }
 
     /// Outputs that hold class scores, where boxes are outputs of their own.

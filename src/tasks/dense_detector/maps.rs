@@ -1,5 +1,7 @@
 //! Maps of class scores, scale by scale.
 
+use std::ops::Range;
+
 use super::{ChannelMap, head};
 use crate::analysis::Placement;
 use crate::graph::{Graph, OutletId};
@@ -18,6 +20,8 @@ pub(crate) struct ScoreMaps {
     pub classes: usize,
     /// Where the boxes are that the scores belong to.
     pub boxes: Boxes,
+    /// Where an output has the scores beside boxes that are decoded, where it does.
+    pub beside_boxes: Option<BesideBoxes>,
     /// Things worth knowing about how they were read.
     pub notes: Vec<String>,
 }
@@ -33,6 +37,19 @@ pub(crate) enum Boxes {
     Unknown,
 }
 
+/// Columns of an output `[N, columns, candidates]` or `[N, candidates, columns]`, of which the first four are a box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BesideBoxes {
+    /// The output's name.
+    pub output: String,
+    /// Number of columns.
+    pub columns: usize,
+    /// Those of the class scores.
+    pub classes: Range<usize>,
+    /// The one that class scores are to be multiplied by, where the model has not done that.
+    pub objectness: Option<usize>,
+}
+
 /// The class scores of one scale.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scale {
@@ -40,6 +57,8 @@ pub(crate) struct Scale {
     pub scores: ChannelMap,
     /// What the model multiplies them by, both activated.
     pub objectness: Option<ChannelMap>,
+    /// Objectness that the model hands out beside them: whoever reads its answer multiplies.
+    pub left_to_readers: Option<ChannelMap>,
 }
 
 impl ScoreMaps {
@@ -65,7 +84,7 @@ impl ScoreMaps {
         let mut counts: Vec<usize> = scales.iter().map(|scale| scale.scores.channels.len()).collect();
         counts.dedup();
         match counts[..] {
-            [classes] => Ok(Self { explains, scales, classes, boxes, notes }),
+            [classes] => Ok(Self { explains, scales, classes, boxes, beside_boxes: None, notes }),
             _ => Err(Reason::ClassesDiffer { counts }),
         }
     }

@@ -15,6 +15,8 @@ mod tail;
 mod trace;
 
 pub(crate) use map::ChannelMap;
+#[cfg(feature = "explain")]
+pub(crate) use maps::BesideBoxes;
 pub(crate) use maps::{Scale, ScoreMaps};
 
 use super::outputs::Outputs;

@@ -53,7 +53,7 @@ pub(super) fn named(
             },
         };
         match map {
-            Ok(scores) => scales.push(Scale { scores, objectness: None }),
+            Ok(scores) => scales.push(Scale { scores, objectness: None, left_to_readers: None }),
             Err(reason) => return Ok(Err((format!("target '{layer}'"), reason))),
         }
     }

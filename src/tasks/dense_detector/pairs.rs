@@ -70,7 +70,7 @@ pub(super) fn pairs(found: &[Followed]) -> Option<Result<Pairs, Reason>> {
         for axis in map.axes.0.iter_mut().filter(|axis| axis.has(Role::Class)) {
             *axis = Axis { prefix: 0, atoms: atoms.clone() };
         }
-        Scale { scores: map, objectness: None }
+        Scale { scores: map, objectness: None, left_to_readers: None }
     };
     let names: Vec<&str> = scales.iter().map(|(_, maps)| maps[scores].0.name.as_str()).collect();
     let boxes = scales[0].1[boxes].0.name.clone();

@@ -9,7 +9,7 @@ use super::trace::Piece;
 use crate::refusal::Reason;
 
 /// Coordinates of a box.
-const BOX: usize = 4;
+pub(super) const BOX: usize = 4;
 
 /// The same channels of every scale.
 #[derive(Debug, Clone)]
@@ -59,6 +59,8 @@ pub(super) fn segments(pieces: Vec<Piece>) -> Vec<Segment> {
 #[derive(Debug, Clone)]
 pub(super) struct Classes {
     pub(super) scales: Vec<Scale>,
+    /// Which channels of the value that was followed back.
+    pub(super) at: Range<usize>,
     pub(super) notes: Vec<String>,
 }
 
@@ -70,7 +72,7 @@ pub(super) struct Classes {
 /// (visibility of key points). `alone` says that there is no other output that could hold boxes.
 pub(super) fn choose(found: &[Segment], alone: bool) -> Result<Classes, Reason> {
     let mut left: Vec<&Segment> = found.iter().filter(|segment| segment.maps()).collect();
-    let mut notes = Vec::new();
+    let (mut notes, mut objectness) = (Vec::new(), None);
     if left.is_empty() {
         let reasons = found.iter().rev().flat_map(|segment| &segment.pieces);
         let reason = reasons.filter_map(|piece| piece.map.as_ref().err()).next();
@@ -89,13 +91,13 @@ pub(super) fn choose(found: &[Segment], alone: bool) -> Result<Classes, Reason> 
     });
     if left.len() > 1 {
         let last = left.len() - 1;
-        let dropped = left[..last].iter().filter(|segment| segment.len() == 1).count();
+        objectness = left[..last].iter().copied().rfind(|segment| segment.len() == 1);
         let mut place = 0;
         left.retain(|segment| {
             place += 1;
             segment.len() > 1 || place > last
         });
-        if dropped > 0 {
+        if objectness.is_some() {
             notes.push(BESIDE.to_owned());
         }
     }
@@ -105,7 +107,7 @@ pub(super) fn choose(found: &[Segment], alone: bool) -> Result<Classes, Reason> 
         return Err(Reason::SeveralScores { channels });
     };
     behind_boxes(found, chosen)?;
-    let mut scales = scales(chosen)?;
+    let mut scales = scales_of(chosen)?;
     let joint =
         |scale: &Scale| scale.scores.channels.start > 0 && scale.scores.channels.end == scale.scores.fields;
     let whole = |scale: &Scale| scale.scores.channels == (0..scale.scores.fields);
@@ -121,10 +123,28 @@ pub(super) fn choose(found: &[Segment], alone: bool) -> Result<Classes, Reason> 
     if skip > 0 {
         for scale in &mut scales {
             scale.scores.channels.start += skip;
+            let first = scale.scores.channels.start;
+            scale.left_to_readers = Some(ChannelMap { channels: first - 1..first, ..scale.scores.clone() });
         }
         notes.push(BESIDE.to_owned());
     }
-    Ok(Classes { scales, notes })
+    if let Some(objectness) = objectness {
+        beside(&mut scales, objectness);
+    }
+    Ok(Classes { scales, at: chosen.at.start + skip..chosen.at.end, notes })
+}
+
+/// Notes objectness that stands beside the scores of each scale, where it has as many.
+fn beside(scales: &mut [Scale], objectness: &Segment) {
+    let found = scales_of(objectness).unwrap_or_default();
+    let fits = |(scale, other): (&Scale, &Scale)| {
+        (scale.scores.anchors, scale.scores.grid()) == (other.scores.anchors, other.scores.grid())
+    };
+    if found.len() == scales.len() && scales.iter().zip(&found).all(fits) {
+        for (scale, other) in scales.iter_mut().zip(found) {
+            scale.left_to_readers = Some(other.scores);
+        }
+    }
 }
 
 /// Whether a box is all that stands before the class scores, but for objectness.
@@ -157,7 +177,7 @@ fn narrow(left: &mut Vec<&Segment>, holds: impl Fn(&Segment) -> bool) {
 }
 
 /// The scales of a segment, in the model's order, each once.
-pub(super) fn scales(segment: &Segment) -> Result<Vec<Scale>, Reason> {
+pub(super) fn scales_of(segment: &Segment) -> Result<Vec<Scale>, Reason> {
     let mut scales: Vec<Scale> = Vec::new();
     for piece in &segment.pieces {
         let map = |piece: &Piece| -> Result<ChannelMap, Reason> { piece.map.clone() };
@@ -172,7 +192,7 @@ pub(super) fn scales(segment: &Segment) -> Result<Vec<Scale>, Reason> {
         {
             return Err(Reason::FactorsDoNotFit { layer: format!("channels {:?}", segment.at) });
         }
-        let scale = Scale { scores, objectness };
+        let scale = Scale { scores, objectness, left_to_readers: None };
         if !scales.contains(&scale) {
             scales.push(scale);
         }

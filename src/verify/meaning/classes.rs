@@ -61,8 +61,9 @@ pub(in crate::verify) fn of_scores(sets: &[Scored<'_>]) -> Found {
     }
     let count = sets.first().map_or(0, |set| set.outputs.len());
     let orders = (0..count).filter_map(|output| Some((output, order(sets, output)?)));
-    let best = orders.min_by_key(|(_, order)| order.contradicting);
-    let Some((output, order)) = best.or_else(|| listed(sets)) else {
+    // Where all classes are listed, their sorted scores look like a list of scores.
+    let best = orders.chain(listed(sets)).min_by_key(|(_, order)| order.contradicting);
+    let Some((output, order)) = best else {
         return Found::Not(
             "no output has a value for each class, or lists the best of them, so that nothing says whether these \
              scores are what the model answers"
@@ -136,8 +137,7 @@ fn listed(sets: &[Scored<'_>]) -> Option<(usize, Order)> {
     let lists = |tensor: &Tensor| {
         let of_images = tensor.len().is_multiple_of(first.images.max(1));
         !tensor.element().is_float()
-            && tensor.len() >= first.images
-            && tensor.len() < first.scores.len()
+            && (first.images..=first.scores.len()).contains(&tensor.len())
             && of_images
     };
     let output = first.outputs.iter().position(lists)?;
@@ -214,12 +214,15 @@ mod tests {
     #[test]
     fn the_best_may_be_listed() {
         let values = tensor(&[1, 2], &[3.0, 1.0]);
-        let indices = |list: [i64; 2]| {
+        let indices_of = |list: &[i64]| {
             let bytes = list.iter().flat_map(|value| value.to_le_bytes()).collect();
-            Tensor::new(ElementType::I64, vec![1, 2], bytes).unwrap()
+            Tensor::new(ElementType::I64, vec![1, list.len()], bytes).unwrap()
         };
+        let indices = |list: [i64; 2]| indices_of(&list);
         assert_eq!(run(&SCORES, &[1, 4], &[values.clone(), indices([2, 0])]), Ok((0, Vec::new())));
         assert_eq!(run(&SCORES, &[1, 4], &[values, indices([0, 2])]).unwrap().0, 1);
+        let all = [tensor(&[1, 4], &[3.0, 1.0, 0.5, -2.0]), indices_of(&[2, 0, 3, 1])];
+        assert_eq!(run(&SCORES, &[1, 4], &all), Ok((0, Vec::new())));
     }
 
     #[test]

@@ -17,8 +17,10 @@ pub(crate) enum Predicted {
 impl ClassScores {
     /// Whether it depends on a threshold what is predicted.
     pub(crate) fn uses_threshold(&self) -> bool {
+        // Of one number there is nothing to choose.
+        let choice = self.classes != Some(1);
         let separate = self.hierarchy.as_ref().map_or(self.separate, |tree| !tree.separate.is_empty());
-        separate || self.per_box()
+        (separate && choice) || self.per_box()
     }
 
     /// Classes by their scores, the best first, without one that means no object.
@@ -36,7 +38,9 @@ impl ClassScores {
         let best = order.first().copied().unwrap_or_default();
         let mut classes: Vec<usize> = match &self.hierarchy {
             Some(hierarchy) => hierarchy.rooted(&likely(hierarchy, scores, passes)),
-            None if self.separate || self.per_box() => order.into_iter().filter(passes).collect(),
+            None if (self.separate && scores.len() > 1) || self.per_box() => {
+                order.into_iter().filter(passes).collect()
+            }
             None => vec![best],
         };
         classes.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
@@ -103,6 +107,7 @@ mod tests {
         assert_eq!(boxes.predicted(&scores, 0.1), Classes(vec![0, 1]), "no object is none of them");
         let number = read_as(false).predicted(&[-7.0], 0.5);
         assert_eq!(number, Classes(vec![0]), "a number is what it is");
+        assert_eq!(read_as(true).predicted(&[0.2], 0.5), Classes(vec![0]), "and so is a probability");
     }
 
     #[test]

@@ -140,6 +140,14 @@ fn before_activation(
             Passage::Select | Passage::Stop => break,
         }
     }
+    if graph.fact(logits).rank() < 2 {
+        // One number for each image, whose axis was taken away.
+        logits = walk(model, logits)
+            .take_while(|step| matches!(step.passage, Passage::Same | Passage::Reorder))
+            .map(|step| step.source)
+            .find(|source| graph.fact(*source).rank() >= 2)
+            .unwrap_or(logits);
+    }
     let fact = graph.fact(logits);
     let reason = || Reason::NotLogits { fact: fact.to_string() };
     if !fact.element.is_float() || fact.rank() < 2 {

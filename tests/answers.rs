@@ -1,0 +1,204 @@
+//! Answers are read as whoever exported the model meant them (models of `tests/answers.py`).
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::explain::{CHELSEA, explain};
+use common::{made_by, root, runtime};
+use xai_insert::explain::{
+    AnyMethod, BlackBox, Effort, ExplainOptions, Explainer, Explanation, Mode, Origin, OutputActivation,
+    Photo, Preset, Quiet, Targets,
+};
+use xai_insert::verify::{Outcome as Verdict, VerifyOptions, verify};
+use xai_insert::{Destination, Model, Options, Outcome, insert};
+
+/// The models, and the photo that they are asked about.
+struct Asked {
+    folder: tempfile::TempDir,
+    photo: Photo,
+}
+
+impl Asked {
+    fn new() -> Option<Self> {
+        runtime().then(|| Self {
+            folder: made_by("answers.py"),
+            photo: Photo::read(&root().join(CHELSEA)).unwrap(),
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.xml"))
+    }
+
+    fn explained(&self, name: &str, options: &ExplainOptions) -> (Explainer, Explanation) {
+        let mut explainer = Explainer::open(&self.path(name), options).unwrap();
+        let found = explainer.explain(&self.photo, &Quiet).unwrap();
+        (explainer, found)
+    }
+}
+
+fn labels(found: &Explanation) -> Vec<&str> {
+    found.targets.iter().map(|target| target.label.as_str()).collect()
+}
+
+fn varies(found: &Explanation) -> bool {
+    found.targets.iter().all(|target| {
+        let least = target.map.iter().copied().fold(f32::INFINITY, f32::min);
+        target.map.iter().any(|value| *value > least)
+    })
+}
+
+fn black_box(method: BlackBox) -> ExplainOptions {
+    let mut options = ExplainOptions { effort: Effort::Speed, ..ExplainOptions::default() };
+    (options.rise.masks, options.aise.iterations) = (Some(60), Some(5));
+    options.choose(AnyMethod::BlackBox(method));
+    options
+}
+
+#[test]
+fn one_number_is_what_it_is_or_a_probability() {
+    let Some(asked) = Asked::new() else { return };
+    let plain = ExplainOptions::default();
+    let (explainer, logit) = asked.explained("logit", &plain);
+    assert_eq!(explainer.settings().activation, Some(OutputActivation::None));
+    let number = logit.targets[0].score.unwrap();
+    assert!(number < 0.0 && logit.note.is_none(), "{number}");
+    let sigmoid = 1.0 / (1.0 + (-number).exp());
+    for (name, label, expected) in
+        [("squeezed", "class 0", number), ("probability", "class 0", sigmoid), ("yes_or_no", "yes", sigmoid)]
+    {
+        let (explainer, found) = asked.explained(name, &plain);
+        assert_eq!((explainer.settings().mode, labels(&found)), ("white-box", vec![label]), "{name}");
+        let score = found.targets[0].score.unwrap();
+        assert!((score - expected).abs() < 1e-4, "{name}: {score} for {expected}");
+        assert_eq!(found.targets[0].map, logit.targets[0].map, "{name}: they explain the same number");
+    }
+    for method in [BlackBox::Rise, BlackBox::Aise] {
+        for name in ["logit", "squeezed", "yes_or_no"] {
+            let (_, found) = asked.explained(name, &black_box(method));
+            assert!(varies(&found), "{method:?} of {name} is flat");
+        }
+    }
+}
+
+#[test]
+fn model_info_says_what_is_predicted() {
+    let Some(asked) = Asked::new() else { return };
+    let (explainer, found) = asked.explained("multilabel", &ExplainOptions::default());
+    let threshold = explainer.settings().threshold.unwrap();
+    assert_eq!((threshold.least, threshold.source), (0.3, Origin::ModelInfo));
+    assert_eq!(explainer.settings().activation, Some(OutputActivation::Sigmoid));
+    assert_eq!(labels(&found), ["car", "cat"]);
+    assert!(found.targets.iter().all(|target| target.score.unwrap() > 0.8));
+    let options = ExplainOptions { threshold: Some(0.99), ..ExplainOptions::default() };
+    let (_, found) = asked.explained("multilabel", &options);
+    assert_eq!(labels(&found), ["car"]);
+    assert!(found.note.unwrap().to_string().starts_with("no class has a score of 0.99 or more"));
+
+    let (explainer, found) = asked.explained("hierarchical", &ExplainOptions::default());
+    assert_eq!(explainer.settings().activation, Some(OutputActivation::Hierarchical));
+    assert_eq!(labels(&found), ["cat", "white"]);
+    assert!(found.targets.iter().all(|target| target.score.unwrap() > 0.9));
+    let soft = ExplainOptions { activation: Some(OutputActivation::Softmax), ..ExplainOptions::default() };
+    assert_eq!(labels(&asked.explained("hierarchical", &soft).1).len(), 1);
+    let hierarchical = ExplainOptions { activation: Some(OutputActivation::Hierarchical), ..soft };
+    let error = Explainer::open(&asked.path("logit"), &hierarchical).unwrap_err().to_string();
+    assert!(error.contains("has no hierarchical_config"), "{error}");
+}
+
+#[test]
+fn the_best_of_all_scores_are_scores() {
+    let Some(asked) = Asked::new() else { return };
+    let (_, five) = asked.explained("best_five", &ExplainOptions::default());
+    for name in ["best_three", "best_five"] {
+        let (explainer, found) = asked.explained(name, &ExplainOptions::default());
+        assert_eq!((explainer.settings().mode, labels(&found)), ("white-box", vec!["class 1"]), "{name}");
+        assert!((found.targets[0].score.unwrap() - five.targets[0].score.unwrap()).abs() < 1e-5);
+        assert_eq!(found.targets[0].map, five.targets[0].map);
+        let (_, boxed) = asked.explained(name, &black_box(BlackBox::Rise));
+        assert!(varies(&boxed), "{name}");
+        let (path, out) = (asked.path(name), asked.path("with_a_map"));
+        verified(&path, &out);
+    }
+    let all = ExplainOptions { targets: Targets::All, ..ExplainOptions::default() };
+    let (_, three) = asked.explained("best_three", &all);
+    let scores: Vec<f32> = three.targets.iter().map(|target| target.score.unwrap()).collect();
+    assert_eq!(scores.iter().filter(|score| **score > 0.0).count(), 3, "{scores:?}");
+}
+
+fn verified(path: &Path, out: &Path) {
+    let model = Model::read(path, None).unwrap();
+    let Ok(Outcome::Inserted(insertion)) = insert(&model, &Options::default()) else {
+        panic!("{}", path.display())
+    };
+    insertion.write(&Destination::new(out, &[path], true).unwrap()).unwrap();
+    let report = verify(path, out, &VerifyOptions::default()).unwrap();
+    assert_eq!(report.outcome, Verdict::Passed, "{}\n{report}", path.display());
+    assert_eq!(report.meaning.unwrap().outcome, Verdict::Passed);
+}
+
+#[test]
+fn detectors_say_which_classes_they_see_and_where() {
+    let Some(asked) = Asked::new() else { return };
+    let (explainer, found) = asked.explained("ultralytics", &ExplainOptions::default());
+    let settings = explainer.settings();
+    assert_eq!(settings.preprocessing.reverse_channels_source, Origin::Ultralytics);
+    assert!(!settings.preprocessing.reverse_channels && settings.mode == "white-box");
+    // What comes out of the graph is what a reader of the model's output finds.
+    let black = ExplainOptions { targets: Targets::Top(1), ..black_box(BlackBox::Aise) };
+    let (_, boxed) = asked.explained("ultralytics", &black);
+    let (ours, theirs) = (&found.targets[0], &boxed.targets[0]);
+    assert_eq!((ours.class, ours.corners), (theirs.class, theirs.corners));
+    assert!((ours.score.unwrap() - theirs.score.unwrap()).abs() < 1e-3);
+    assert!(ours.corners.is_some() && found.best.len() == 3 && varies(&boxed));
+    let options = ExplainOptions { threshold: Some(0.9), ..ExplainOptions::default() };
+    let error = Explainer::open(&asked.path("ultralytics"), &options).unwrap().explain(&asked.photo, &Quiet);
+    let error = error.unwrap_err().to_string();
+    let named = format!("no object with a score of 0.9 or more; the best: {} 0.", found.best[0].label);
+    assert!(error.starts_with(&named), "{error}");
+}
+
+#[test]
+fn no_object_is_not_explained_unasked() {
+    let Some(asked) = Asked::new() else { return };
+    let (explainer, found) = asked.explained("background_first", &ExplainOptions::default());
+    assert_eq!(explainer.settings().mode, "white-box");
+    let said: Vec<String> = explainer.settings().notes.iter().map(ToString::to_string).collect();
+    assert!(said.iter().any(|note| note.starts_with("'no object' has nearly all")), "{said:?}");
+    assert!(found.targets.len() == 4 && !labels(&found).contains(&"no object"), "{:?}", labels(&found));
+    assert_eq!(found.targets[0].label, "car");
+    let asked_for = ExplainOptions { targets: "0".parse().unwrap(), ..ExplainOptions::default() };
+    assert_eq!(asked.explained("background_first", &asked_for).1.targets[0].class, Some(0));
+    let (explainer, found) = asked.explained("queries", &black_box(BlackBox::Aise));
+    assert_eq!(explainer.settings().activation, Some(OutputActivation::Softmax));
+    assert_eq!(labels(&found), ["dog"]);
+}
+
+#[test]
+fn settings_without_effect_are_said() {
+    let Some(asked) = Asked::new() else { return };
+    let mut options = ExplainOptions { threshold: Some(0.2), ..ExplainOptions::default() };
+    options.branch.saliency_size = (7, 7);
+    options.branch.block = 2;
+    options.rise.masks = Some(9);
+    let said = |options: &ExplainOptions| -> Vec<String> {
+        let explainer = Explainer::open(&asked.path("best_three"), options).unwrap();
+        let notes = explainer.settings().notes.iter().map(ToString::to_string);
+        let idle = notes.filter(|note| note.contains("has no effect"));
+        idle.map(|note| note.split('`').nth(1).unwrap().to_owned()).collect()
+    };
+    assert_eq!(said(&options), ["saliency_size", "block", "threshold", "masks"]);
+    options.mode = Mode::BlackBox;
+    assert_eq!(said(&options), ["threshold", "masks", "saliency_size", "block"]);
+    options.black_box = Some(BlackBox::Rise);
+    assert_eq!(said(&options), ["threshold", "saliency_size", "block"]);
+    let plain = ExplainOptions::default();
+    assert!(said(&plain).is_empty());
+    assert!(plain.preprocess.preset != Some(Preset::None));
+    let model = asked.path("best_three");
+    let arguments = [model.to_str().unwrap(), CHELSEA, "--ascii", "--colours", "jet", "--no-caption"];
+    let (status, out, _) = explain(arguments);
+    assert!(status == 0 && out.contains("--colours has no effect: nothing is drawn"), "{out}");
+}

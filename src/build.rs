@@ -95,7 +95,7 @@ fn build_on(
         let vector =
             feature_vector(&mut patch, &request, &options.feature_vector_name).map_err(|reason| {
                 let reasons = vec![(subject.name().to_owned(), reason)];
-                Error::Refused(Box::new(Refusal { wanted: "feature vector".to_owned(), reasons }))
+                Error::Refused(Box::new(Refusal::new("feature vector".to_owned(), reasons)))
             })?;
         outputs.push((options.feature_vector_name.clone(), vector));
     }

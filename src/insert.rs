@@ -1,5 +1,7 @@
 //! The main job: a model in, a model with a saliency output out.
 
+use strum::VariantArray as _;
+
 use crate::analysis::{Candidate, Labels};
 use crate::build::{Beside, build};
 use crate::error::{Error, Result};
@@ -13,7 +15,7 @@ use crate::options::{Options, SALIENCY_MAP};
 use crate::plan::{Plan, plans};
 use crate::refusal::{Reason, Refusal};
 use crate::report::{HeadReport, Report};
-use crate::tasks::{Decision, Subject, SubjectKind};
+use crate::tasks::{Decision, Subject, SubjectKind, Task};
 
 /// Adds a saliency branch to a model, in memory.
 ///
@@ -62,7 +64,55 @@ pub(crate) fn insert_with<'m>(model: &'m Model, options: &Options, beside: Besid
             }
         }
     }
-    Err(attempts.refusal(options, decision.task.room().subject()))
+    let refusal = attempts.refusal(options, decision.task.room().subject());
+    let refusal = with_other_tasks(refusal, model, options, decision.task);
+    Err(Error::Refused(Box::new(Refusal {
+        advice: [refusal.advice, as_black_box(model, beside)].concat(),
+        ..refusal
+    })))
+}
+
+/// A refusal with what the other tasks have to say, where the caller has not said which one it is.
+fn with_other_tasks(mut refusal: Refusal, model: &Model, options: &Options, task: Task) -> Refusal {
+    let open = options.task.is_none() && options.method.is_none() && options.target_layers.is_empty();
+    let others = Task::VARIANTS.iter().filter(|other| open && **other != task);
+    for &other in others {
+        let asked = Options { task: Some(other), ..options.clone() };
+        match insert_with(model, &asked, Beside::Asked) {
+            // Maps that nothing is known of may be anything.
+            Ok(Outcome::Inserted(insertion)) if has_boxes(insertion.subject()) => {
+                let found = format!("as {}, there is {}: ", other.name(), insertion.report().method.title());
+                refusal.advice.push(message![found, Setting::Task.to(other.name())]);
+            }
+            Err(Error::Refused(others)) => {
+                let of_task = |(what, reason)| (format!("as {}, {what}", other.name()), reason);
+                let known = refusal.reasons.clone();
+                let new = others.reasons.into_iter().filter(|reason| !known.contains(reason));
+                refusal.reasons.extend(new.map(of_task));
+            }
+            _ => {}
+        }
+    }
+    refusal
+}
+
+fn has_boxes(subject: &Subject) -> bool {
+    matches!(subject, Subject::Maps(maps) if maps.has_boxes())
+}
+
+/// Where to turn to with a model that answers in scores or boxes, for whoever does not do that anyway.
+fn as_black_box(model: &Model, beside: Beside) -> Vec<Message> {
+    let graph = model.graph();
+    let answers = graph.outputs().any(|output| {
+        let fact = graph.fact(output.outlet);
+        fact.element.is_float() && (1..=3).contains(&fact.rank())
+    });
+    match beside {
+        Beside::Asked if answers => {
+            vec![message!["as a black box it can be explained with ", Setting::BlackBox]]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// What was tried, and why it failed.
@@ -81,13 +131,13 @@ impl Attempts {
         self.reasons.push((what, reason));
     }
 
-    fn refusal(mut self, options: &Options, kind: SubjectKind) -> Error {
+    fn refusal(mut self, options: &Options, kind: SubjectKind) -> Refusal {
         self.tried.dedup();
         let wanted = match &self.tried[..] {
             [] => options.method.unwrap_or(Method::usual(kind)).title().to_owned(),
             tried => tried.iter().map(|method| method.title()).collect::<Vec<_>>().join(" and no "),
         };
-        Error::Refused(Box::new(Refusal { wanted, reasons: self.reasons }))
+        Refusal::new(wanted, self.reasons)
     }
 }
 
@@ -191,7 +241,7 @@ pub fn list_targets(model: &Model, options: &Options) -> Result<Listed> {
                 SubjectKind::Scores => "target".to_owned(),
                 SubjectKind::Maps => Method::usual(SubjectKind::Maps).title().to_owned(),
             };
-            Err(Error::Refused(Box::new(Refusal { wanted, reasons: found.dismissed })))
+            Err(Error::Refused(Box::new(Refusal::new(wanted, found.dismissed))))
         }
     }
 }

@@ -24,7 +24,6 @@ pub enum Outcome<'m> {
 pub struct Insertion<'m> {
     model: &'m Model,
     patch: Finished,
-    #[cfg_attr(not(feature = "explain"), expect(dead_code, reason = "only explanations ask"))]
     subject: Subject,
     report: Report,
     #[cfg_attr(not(feature = "explain"), expect(dead_code, reason = "only explanations ask"))]
@@ -57,7 +56,6 @@ impl<'m> Insertion<'m> {
     }
 
     /// What is explained.
-    #[cfg(feature = "explain")]
     pub(crate) fn subject(&self) -> &Subject {
         &self.subject
     }

@@ -205,6 +205,18 @@ fn refused(method: Method, candidate: Option<Candidate>, reason: Reason) -> Plan
 }
 
 impl Targets<'_> {
+    /// Why there is nothing that could be a target.
+    fn nothing(&self) -> Reason {
+        let graph = self.model.graph();
+        let inputs: Vec<_> = graph.parameters().map(|(id, _)| id).collect();
+        let depends = |sources: &[_]| Flow::new(graph, sources, self.way.to.node).depends(self.way.to.node);
+        match (depends(self.way.from), depends(&inputs)) {
+            (true, _) => Reason::NothingSpatial { looked: 0 },
+            (false, true) => Reason::NotOfImages,
+            (false, false) => Reason::Constant,
+        }
+    }
+
     /// The first candidate that is a feature map.
     fn plain(&self, method: Method, looked: &[Candidate]) -> Planned {
         for candidate in looked {
@@ -220,7 +232,7 @@ impl Targets<'_> {
         }
         let named = looked.first().filter(|_| !self.options.target_layers.is_empty()).cloned();
         let reason = match looked {
-            [] => Reason::Constant,
+            [] => self.nothing(),
             [Candidate { layout: Err(reason), .. }] => reason.clone(),
             _ => Reason::NothingSpatial { looked: looked.len() },
         };

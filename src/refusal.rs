@@ -1,9 +1,15 @@
 //! Why a method does not fit a model, as values.
 
 use std::fmt;
+use std::mem::Discriminant;
 
 use crate::message::{Message, Setting, message};
 use crate::place::{Bytes, Place};
+
+/// Things with the same reason that are named; of the others their number is said.
+const NAMED: usize = 3;
+/// Reasons of one kind that are told.
+const TOLD: usize = 3;
 
 /// A refusal: everything that was looked at, and why each of it failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,15 +19,64 @@ pub struct Refusal {
     pub wanted: String,
     /// What was looked at, and what spoke against it.
     pub reasons: Vec<(String, Reason)>,
+    /// What can be done instead.
+    pub advice: Vec<Message>,
 }
 
 impl Refusal {
-    /// What there is to say, with the names of settings left to whoever says it.
+    pub(crate) fn new(wanted: String, reasons: Vec<(String, Reason)>) -> Self {
+        Self { wanted, reasons, advice: Vec::new() }
+    }
+
+    /// What there is to say, with the names of settings left to whoever says it. What has the same reason is named
+    /// together.
     pub fn message(&self) -> Message {
-        let start = Message::from(format!("no {} for this model", self.wanted));
-        self.reasons.iter().fold(start, |message, (subject, reason)| {
-            message.with(format!("\n  {subject}: ")).with(reason.message())
-        })
+        let mut message = Message::from(format!("no {} for this model", self.wanted));
+        let groups = self.groups();
+        let mut told: Vec<(Discriminant<Reason>, usize)> = Vec::new();
+        for (subjects, reason) in &groups {
+            let kind = std::mem::discriminant(*reason);
+            let count = match told.iter_mut().find(|(other, _)| *other == kind) {
+                Some((_, count)) => {
+                    *count += 1;
+                    *count
+                }
+                None => {
+                    told.push((kind, 1));
+                    1
+                }
+            };
+            if count <= TOLD {
+                message = message.with(format!("\n  {}: ", named(subjects))).with(reason.message());
+            }
+        }
+        let more: usize = told.iter().map(|(_, count)| count.saturating_sub(TOLD)).sum();
+        if more > 0 {
+            message = message.with(format!("\n  and {more} more of the like"));
+        }
+        self.advice.iter().fold(message, |message, advice| message.with("\n  ").with(advice.clone()))
+    }
+
+    /// What was looked at, by the reasons.
+    fn groups(&self) -> Vec<(Vec<&str>, &Reason)> {
+        let mut groups: Vec<(Vec<&str>, &Reason)> = Vec::new();
+        for (subject, reason) in &self.reasons {
+            match groups.iter_mut().find(|(_, other)| *other == reason) {
+                Some((subjects, _)) if subjects.contains(&&**subject) => {}
+                Some((subjects, _)) => subjects.push(subject),
+                None => groups.push((vec![subject], reason)),
+            }
+        }
+        groups
+    }
+}
+
+/// The first of several things, and how many more there are.
+fn named(subjects: &[&str]) -> String {
+    let shown = subjects.iter().take(NAMED).copied().collect::<Vec<_>>().join("; ");
+    match subjects.len().saturating_sub(NAMED) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
     }
 }
 
@@ -29,11 +84,6 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.message().fmt(f)
     }
-}
-
-/// Where to turn to with detectors whose scores are no maps.
-fn as_a_black_box(reason: String) -> Message {
-    message![format!("{reason}; explain it as a black box, with "), Setting::BlackBox]
 }
 
 /// One reason why something cannot be used.
@@ -49,6 +99,10 @@ pub enum Reason {
     },
     /// No data of any input arrives at the output.
     Constant,
+    /// Other inputs than images make it.
+    NotOfImages,
+    /// What an output holds cannot be followed back to class scores of positions.
+    NotFollowed,
     /// Nothing on the way to the output has height and width.
     NothingSpatial {
         /// How many values were looked at.
@@ -185,6 +239,7 @@ impl Reason {
                 format!("{fact} has a row for each of '{input}', and none for each image").into()
             }
             Self::Constant => "it does not depend on any input".into(),
+            Self::NotOfImages => "no image takes part in it, only other inputs".into(),
             Self::NothingSpatial { looked } => message![
                 format!(
                     "none of the {looked} values that all paths from the inputs pass has height and width; "
@@ -239,6 +294,7 @@ impl Reason {
             | Self::SeveralScores { .. }
             | Self::NotBehindBoxes { .. }
             | Self::HoldsBoxes { .. }
+            | Self::NotFollowed
             | Self::ClassesDiffer { .. }
             | Self::NoFeatures { .. }
             | Self::NoHeads => self.of_detector(),
@@ -248,12 +304,15 @@ impl Reason {
     /// Reasons that concern detectors; [`Reason::message`] has the others.
     fn of_detector(&self) -> Message {
         match self {
-            Self::TwoStage { place } => as_a_black_box(format!(
+            Self::TwoStage { place } => format!(
                 "{place} looks at regions that a first stage proposed, so that class scores are no maps of the image"
-            )),
-            Self::NeverAMap { layer, fact } => as_a_black_box(format!(
+            )
+            .into(),
+            Self::NeverAMap { layer, fact } => format!(
                 "its scores come from '{layer}' {fact}, which has no height and width: they never were a map"
-            )),
+            )
+            .into(),
+            Self::NotFollowed => "it holds no class scores of positions that can be followed back".into(),
             Self::NoPositions { fact } => {
                 format!("{fact} has no axis of boxes beside one of classes, as scores of a detector have")
                     .into()
@@ -301,5 +360,28 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.message().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_the_same_reason_is_named_together() {
+        let lists = (0..90).map(|list| (format!("list {list}"), Reason::UnknownGrid));
+        let layers = (0..7).map(|i| {
+            let layer = format!("layer {i}");
+            (format!("output {i}"), Reason::NeverAMap { layer, fact: "f32[1]".to_owned() })
+        });
+        let mut refusal = Refusal::new("map".to_owned(), lists.chain(layers).collect());
+        refusal.advice.push(message!["try ", Setting::Task.to("detection")]);
+        let text = refusal.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[1],
+            "  list 0; list 1; list 2; and 87 more: the height and width of its token grid are not known"
+        );
+        assert_eq!(lines[5..], ["  and 4 more of the like", "  try `task: detection`"], "{text}");
     }
 }

@@ -14,7 +14,7 @@ use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba};
 use serde_json::Value;
 use xai_insert::SaliencyType;
 use xai_insert::explain::{
-    BlackBox, Effort, ExplainOptions, Explainer, OutputActivation, Photo, Quiet, Targets, read_map,
+    BlackBox, Effort, ExplainOptions, Explainer, Mode, OutputActivation, Photo, Quiet, Targets, read_map,
 };
 
 #[test]
@@ -196,7 +196,7 @@ fn onnx() -> Vec<u8> {
 }
 
 #[test]
-fn other_files_that_the_runtime_reads_are_black_boxes() {
+fn other_files_are_converted_or_black_boxes() {
     if !runtime() {
         return;
     }
@@ -205,22 +205,25 @@ fn other_files_that_the_runtime_reads_are_black_boxes() {
     std::fs::write(&path, onnx()).unwrap();
     let photo = folder.path().join("red.png");
     RgbImage::from_pixel(8, 8, Rgb([255, 0, 0])).save(&photo).unwrap();
-    let options = ExplainOptions { effort: Effort::Speed, ..plain() };
-    let mut explainer = Explainer::open(&path, &options).unwrap();
-    assert!(
-        explainer.settings().notes[0].to_string().contains("no OpenVINO IR"),
-        "{:?}",
-        explainer.settings().notes
-    );
-    let found = explainer.explain(&Photo::read(&photo).unwrap(), &Quiet).unwrap();
-    // The values are scores already, and are not put through softmax a second time.
-    assert_eq!(explainer.settings().activation, Some(OutputActivation::None));
     let e = 1f32.exp();
-    assert!((found.targets[0].score.unwrap() - e / (e + 2.0)).abs() < 1e-4);
-    assert_eq!(found.targets[0].class, Some(0));
+    for mode in [Mode::Auto, Mode::BlackBox] {
+        let options = ExplainOptions { mode, effort: Effort::Speed, ..plain() };
+        let mut explainer = Explainer::open(&path, &options).unwrap();
+        let expected = if mode == Mode::Auto { "white-box" } else { "black-box" };
+        assert_eq!((explainer.settings().mode, explainer.settings().model.as_path()), (expected, &*path));
+        let found = explainer.explain(&Photo::read(&photo).unwrap(), &Quiet).unwrap();
+        // The values are scores already, and are not put through softmax a second time.
+        assert_eq!(explainer.settings().activation, Some(OutputActivation::None));
+        assert!((found.targets[0].score.unwrap() - e / (e + 2.0)).abs() < 1e-4);
+        assert_eq!(found.targets[0].class, Some(0));
+    }
+    // What is none of these is said to be none.
+    std::fs::write(&path, b"ONNX").unwrap();
     let (status, _, err) =
         explain([path.to_str().unwrap(), photo.to_str().unwrap(), "--json", "--mode", "white-box"]);
-    assert!(status == 2 && err.contains("no OpenVINO IR"), "{err}");
+    assert!(status == 2 && err.contains("cannot read") && err.contains("means.onnx"), "{err}");
+    let (status, _, err) = common::insert([path.to_str().unwrap(), "--dry-run"]);
+    assert!(status == 2 && err.contains("is ONNX, no OpenVINO IR; convert it first: ovc "), "{err}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::methods::Method;
 use crate::model::Model;
 use crate::options::Choice;
 use crate::preprocess::{Declared, ImageInput, Placed, PreprocessOptions, Preprocessing};
-use crate::runtime::{Hint, Network, Pool, Port, Runtime, Source};
+use crate::runtime::{Converted, Hint, Network, Pool, Port, Runtime, Source};
 use crate::tasks::{Answer, BoxForm, Outputs, Question, Signature, Subject, ranks};
 
 /// A model that was read.
@@ -87,13 +87,22 @@ impl Explainer {
 fn open(path: &Path, options: &ExplainOptions) -> Result<(Explainer, Option<ClassScores>)> {
     options.check()?;
     let mut runtime = Runtime::load(&options.runtime)?;
-    let ir = match read_ir(path, options) {
+    // What is converted is read like an IR; where that fails, the runtime reads what is there.
+    let converted = converted(path, runtime.library(), options);
+    let (ir_path, weights) = match &converted {
+        Some(Ok(converted)) => (converted.xml(), None),
+        _ => (path.to_path_buf(), options.weights.as_deref()),
+    };
+    let ir = match (read_ir(&ir_path, weights), &converted) {
         // Files that are not there are no reason to try anything else.
-        Err(error @ (Error::Io { .. } | Error::Weights { .. })) => return Err(error),
-        ir => ir,
+        (Err(error @ (Error::Io { .. } | Error::Weights { .. })), None) => return Err(error),
+        (Err(_), Some(Err(why))) => {
+            Err(Error::usage(format!("{} is no OpenVINO IR, and {why}", path.display())))
+        }
+        (ir, _) => ir,
     };
     let mut opened = match &ir {
-        Ok(model) => open_ir(&mut runtime, path, model, options)?,
+        Ok(model) => open_ir(&mut runtime, &ir_path, model, options)?,
         Err(why) => open_other(&mut runtime, path, why, options)?,
     };
     let model = ir.as_ref().ok();
@@ -135,12 +144,27 @@ fn open(path: &Path, options: &ExplainOptions) -> Result<(Explainer, Option<Clas
 }
 
 /// The IR at `path`, or why the file is none that can be looked into.
-fn read_ir(path: &Path, options: &ExplainOptions) -> std::result::Result<Model, Error> {
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xml")) {
-        return Model::read(path, options.weights.as_deref());
+fn read_ir(path: &Path, weights: Option<&Path>) -> std::result::Result<Model, Error> {
+    if is_ir(path) {
+        return Model::read(path, weights);
     }
     std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
     Err(Error::usage(format!("{} is no OpenVINO IR, so its graph is not looked into", path.display())))
+}
+
+fn is_ir(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xml"))
+}
+
+/// A model of another framework as an IR, where its graph is to be looked into and it is there.
+fn converted(
+    path: &Path,
+    library: &Path,
+    options: &ExplainOptions,
+) -> Option<std::result::Result<Converted, String>> {
+    let looked_into = options.mode != Mode::BlackBox && options.black_box.is_none();
+    let wanted = looked_into && !is_ir(path) && path.exists() && options.weights.is_none();
+    wanted.then(|| Converted::new(path, library))
 }
 
 fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainOptions) -> Result<Opened> {

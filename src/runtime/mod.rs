@@ -4,6 +4,8 @@
 //! bindings panic where a C function is missing or a string holds a NUL; both are ruled out
 //! before they are called.
 
+#[cfg(feature = "explain")]
+mod convert;
 mod error;
 mod find;
 mod network;
@@ -17,6 +19,8 @@ use openvino::{
     CompiledModel, Core, DeviceType, InferRequest, InferenceErrorKind, PropertyKey, RwPropertyKey,
 };
 
+#[cfg(feature = "explain")]
+pub(crate) use convert::Converted;
 pub use error::RuntimeError;
 pub(crate) use network::{Network, Port, Source};
 pub(crate) use pool::{Hint, Pool};

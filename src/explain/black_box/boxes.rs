@@ -83,6 +83,13 @@ pub(crate) fn detections(form: BoxForm, tensors: &[Tensor], input: &ImageInput) 
                     _ => 4,
                 };
                 let count = classes.filter(|classes| first + classes <= columns).unwrap_or(columns - first);
+                let scored =
+                    |row: &Vec<f32>| row[first..first + count].iter().all(|s| (0.0..=1.0).contains(s));
+                if !rows.iter().all(scored) {
+                    let text =
+                        "the output lists neither boxes with a class each nor candidates with probabilities";
+                    return Err(Error::usage(text.to_owned()));
+                }
                 candidates(rows, (first, count), (first > 4).then_some(4), &mut add)?;
             }
             false

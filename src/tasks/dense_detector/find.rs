@@ -178,7 +178,7 @@ impl Search<'_> {
         };
         if chosen.is_empty() {
             for output in &found {
-                let reason = choose(&output.segments, false).err().unwrap_or(Reason::Constant);
+                let reason = choose(&output.segments, false).err().unwrap_or(Reason::NotFollowed);
                 self.reasons.push((format!("output '{}'", output.name), reason));
             }
             return None;

@@ -89,6 +89,11 @@ impl ScoreMaps {
         }
     }
 
+    /// Whether there are boxes that the scores belong to.
+    pub(crate) fn has_boxes(&self) -> bool {
+        self.boxes != Boxes::Unknown
+    }
+
     /// Where the first scale lies in an input, where all are known and lie alike; those of one position lie anyhow.
     pub(crate) fn placement(&self) -> Option<Placement> {
         let many = |scale: &&Scale| scale.scores.grid() != [Dim::Fixed(1); 2];

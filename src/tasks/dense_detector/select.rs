@@ -76,7 +76,7 @@ pub(super) fn choose(found: &[Segment], alone: bool) -> Result<Classes, Reason> 
     if left.is_empty() {
         let reasons = found.iter().rev().flat_map(|segment| &segment.pieces);
         let reason = reasons.filter_map(|piece| piece.map.as_ref().err()).next();
-        return Err(reason.cloned().unwrap_or(Reason::Constant));
+        return Err(reason.cloned().unwrap_or(Reason::NotFollowed));
     }
     narrow(&mut left, Segment::head);
     narrow(&mut left, Segment::activated);

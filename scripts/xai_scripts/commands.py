@@ -11,6 +11,7 @@ from .common.processes import Failed
 COMMANDS = {
     "bench": "bench.command",
     "compare_peer": "compare_peer.command",
+    "compare_methods": "compare_methods",
     "compat": "compat.command",
     "differential": "differential.command",
     "export_models.py": "export_models",

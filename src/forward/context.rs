@@ -6,10 +6,8 @@ use super::memory::{Memory, MemoryKey};
 use super::operation::Operation;
 use super::questions::View;
 use super::values::Values;
-use super::why::Why;
 use crate::analysis::{Labels, Target};
 use crate::graph::{NodeId, OutletId};
-use crate::ir::ElementType;
 use crate::model::Model;
 use crate::patch::Patch;
 
@@ -56,11 +54,6 @@ impl<'m> Context<'_, 'm> {
     /// The name of the operation that makes a value, for a node that stands for `part` of it.
     pub(super) fn hint(&self, outlet: OutletId, part: &str) -> String {
         format!("{}/{part}", self.model().node(outlet.node).name)
-    }
-
-    /// The masks, `[K, prefix + K]`.
-    pub(super) fn masks(&mut self, prefix: usize, element: ElementType) -> Result<OutletId, Why> {
-        self.mask.weights(self.patch, &self.target.layout.grid, prefix, element)
     }
 
     /// Clones an operation whose operands are others than in the original.

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::form::Background;
+use super::mask::Mask;
 use super::nonlinear::weigh_beside;
 use super::why::Why;
 use crate::analysis::Role;
@@ -16,7 +17,7 @@ pub(super) fn masked_copies(
 ) -> Result<OutletId, Why> {
     let Background::Value(background) = background else { return copies_above_background(cx, outlet) };
     let hint = cx.hint(outlet, "mosaic");
-    let masks = masks_beside(cx, outlet)?;
+    let masks = masks_beside(cx, outlet, cx.mask)?;
     let background = match cx.patch.fact(background).rank() == cx.patch.fact(outlet).rank() {
         true => cx.patch.unsqueeze(&hint, background, &[1]),
         false => background,
@@ -35,8 +36,17 @@ pub(super) fn masked_copies(
 
 /// `M_k * (v - background)` for every k.
 pub(super) fn copies_above_background(cx: &mut Context<'_, '_>, outlet: OutletId) -> Result<OutletId, Why> {
+    weighed_copies(cx, outlet, cx.mask)
+}
+
+/// The same of the grid alone: nothing of tokens before it.
+pub(super) fn copies_of_grid(cx: &mut Context<'_, '_>, outlet: OutletId) -> Result<OutletId, Why> {
+    weighed_copies(cx, outlet, cx.mask.of_grid())
+}
+
+fn weighed_copies(cx: &mut Context<'_, '_>, outlet: OutletId, mask: Mask) -> Result<OutletId, Why> {
     let hint = cx.hint(outlet, "mosaic");
-    let masks = masks_beside(cx, outlet)?;
+    let masks = masks_beside(cx, outlet, mask)?;
     let kept = weigh_beside(cx, &hint, outlet, masks, 1);
     masks_with_batch(cx, &hint, outlet, kept)
 }
@@ -76,7 +86,7 @@ fn masks_with_batch(
 }
 
 /// The masks `[K, ..]`, laid along the positions of a value `[N, 1, ..]`.
-fn masks_beside(cx: &mut Context<'_, '_>, outlet: OutletId) -> Result<OutletId, Why> {
+fn masks_beside(cx: &mut Context<'_, '_>, outlet: OutletId, mask: Mask) -> Result<OutletId, Why> {
     let axes = cx.labels.get(outlet).ok_or(Why::PositionsUnknown)?;
     let batch = cx.view().batch(outlet)?;
     let in_order = axes.0.iter().flat_map(|axis| axis.atoms.iter()).map(|atom| atom.role);
@@ -108,6 +118,6 @@ fn masks_beside(cx: &mut Context<'_, '_>, outlet: OutletId) -> Result<OutletId, 
         return Err(Why::BatchNotFirst);
     }
     cx.view().real(outlet)?;
-    let masks = cx.masks(prefix, cx.view().fact(outlet).element)?;
+    let masks = mask.weights(cx.patch, &cx.target.layout.grid, prefix, cx.view().fact(outlet).element)?;
     Ok(cx.patch.reshape("masks", masks, &mask_sizes))
 }

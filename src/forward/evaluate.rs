@@ -118,7 +118,7 @@ fn refused(cx: &Context<'_, '_>, outlet: OutletId, why: &Why) -> Reason {
 fn copy(cx: &mut Context<'_, '_>, masked: &[OutletId]) -> Result<(), Reason> {
     for outlet in masked {
         let copied = copies(cx, *outlet).map_err(|why| refused(cx, *outlet, &why))?;
-        cx.values.forms.insert(*outlet, Form::Dense(copied));
+        cx.values.forms.insert(*outlet, Form::copies(copied));
         let place = cx.view().node(*outlet).place();
         cx.memory.lose(place, Some(Why::AskedFor));
     }
@@ -164,7 +164,7 @@ fn fallen_back(cx: &mut Context<'_, '_>, op: Operation<'_>, why: Option<&Why>) -
     if !cx.memory.is_lost() && cx.view().positional(op.out()) {
         cx.memory.lose(op.node.place(), why.cloned());
     }
-    Ok(copied.into_iter().map(Form::Dense).collect())
+    Ok(copied.into_iter().map(Form::copies).collect())
 }
 
 /// How the form of an operation's first output is reported.

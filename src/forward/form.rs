@@ -1,20 +1,12 @@
 //! The forms that a value of the head can take under all masks at once.
 //!
-//! # Where a base and a difference will go
+//! # Values, and a base with differences
 //!
 //! Maps are scaled by their extremes, so only *differences* between masks count, and those are a small part of each
-//! value: half precision loses them before they are subtracted. A value under all masks can be a pair instead: a
-//! base, one row for each sample, and a difference, one row for each mask, and no rule ever subtracts two values
-//! that are nearly equal. The forms have the place for it:
-//!
-//! - [`Form::OneHot`] is such a pair already. Its base is the background, its difference what is above that.
-//! - The three forms that hold rows for each mask ([`Form::PerPosition`], [`Form::Distinct`], [`Form::Dense`]) say
-//!   how those rows are laid out, which is the same for values and for differences. They get a field `base:
-//!   Option<OutletId>`, the row for each sample, beside the tensor of the rows; without it the rows are values.
-//!
-//! The order of [`FormKind`] stays, as what a form costs is its rows. A rule that is linear does the same to both
-//! parts, which `Applied::linear` tells; any other needs a rule of its own for the
-//! difference, from the derivative of the operation.
+//! value: half precision loses them before they are subtracted. So [`Rows`] can be differences from a base, one row for
+//! each mask beside one for each sample, and no rule ever subtracts two values that are nearly equal (`difference.rs`).
+//! Any base is exact; the nearer it is to all masks the better. [`Form::OneHot`] is such a pair already: its base is the
+//! background, its difference what is above that.
 
 use serde::{Serialize, Serializer};
 
@@ -35,14 +27,48 @@ pub(super) enum Form {
     /// A vector for each mask: `[N,C,h,w]`, where the original is `[N,C]` (or has axes of extent 1 besides).
     ///
     /// What was a position of the map is now the number of a mask. No batch axis is made.
-    PerPosition(OutletId),
+    PerPosition(Rows),
     /// Copies that hold each distinct token once, where a mask leaves few of them.
     Distinct(Distinct),
     /// The original's shape with the batch N made N·K, masks innermost.
-    Dense(OutletId),
+    Dense(Rows),
+}
+
+/// Rows for each mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rows {
+    /// The tensor: values, or differences where there is a base.
+    pub(super) outlet: OutletId,
+    /// What they differ from, in the original's shape.
+    pub(super) base: Option<OutletId>,
+}
+
+impl Rows {
+    /// Rows of values.
+    pub(super) fn values(outlet: OutletId) -> Self {
+        Self { outlet, base: None }
+    }
+
+    /// Rows of differences.
+    pub(super) fn above(base: OutletId, outlet: OutletId) -> Self {
+        Self { outlet, base: Some(base) }
+    }
 }
 
 impl Form {
+    /// Copies of values.
+    pub(super) fn copies(outlet: OutletId) -> Self {
+        Self::Dense(Rows::values(outlet))
+    }
+
+    /// The rows, where there is one for each mask.
+    pub(super) fn rows(&self) -> Option<Rows> {
+        match self {
+            Self::PerPosition(rows) | Self::Dense(rows) => Some(*rows),
+            Self::OneHot { .. } | Self::Distinct(_) => None,
+        }
+    }
+
     /// Which form it is, whatever the masks' weights and the value's axes are.
     pub(super) fn kind(&self) -> FormKind {
         match self {

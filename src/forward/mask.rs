@@ -212,6 +212,11 @@ impl Mask {
     /// ReciproCAM's.
     pub(crate) const ONE_HOT: Self = Self { kernel: Kernel::Single, class_token: true };
 
+    /// The same with nothing kept of tokens before the grid's.
+    pub(super) fn of_grid(self) -> Self {
+        Self { class_token: false, ..self }
+    }
+
     /// Whether weights are 0 and 1 only, so that any function of single positions keeps the form.
     pub(super) fn binary(self) -> bool {
         self.kernel.stencil().weights() == [1.0]

@@ -13,10 +13,12 @@
 mod background;
 mod context;
 mod copies;
+mod differences;
 mod evaluate;
 mod form;
 mod forms;
 mod head;
+mod laid;
 mod mask;
 mod memory;
 mod narrow;

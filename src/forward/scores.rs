@@ -6,7 +6,7 @@ use super::operation::Operation;
 use super::why::Why;
 use crate::graph::{Op, OpKind, OutletId, Size, index};
 use crate::ir::{Classes, Dim};
-use crate::ops::{Action, Extent, Window, WindowKind, Zero};
+use crate::ops::{Action, Extent, Window, WindowKind, Zero, is_linear};
 use crate::tasks::Logits;
 
 /// Logits of every class under every mask.
@@ -16,6 +16,8 @@ pub(crate) struct Scores {
     pub(crate) outlet: OutletId,
     /// Its axes.
     pub(crate) order: Order,
+    /// What is to be added to it where differences are not enough; it broadcasts.
+    pub(crate) base: Option<OutletId>,
 }
 
 /// Order of the axes of [`Scores`].
@@ -45,22 +47,47 @@ pub(super) fn scores(cx: &mut Context<'_, '_>, logits: &Logits, classes: &Classe
     let Some(wanted) = Wanted::new(cx, logits, classes) else { return of_all(cx, logits) };
     let mut restricted = Restricted { cx, wanted, seen: Vec::new() };
     if let Ok(outlet) = restricted.value(logits.outlet) {
-        return Ok(Scores { outlet, order: Order::ClassesFirst });
+        let base = base_of(cx, logits, Order::ClassesFirst)
+            .map(|base| wanted.take(cx, "targets/base", base, 1));
+        return Ok(Scores { outlet, order: Order::ClassesFirst, base });
     }
     // The last product could not be restricted: evaluate all classes and take some.
     let all = of_all(cx, logits)?;
     let all = classes_first(cx, all);
     let outlet = wanted.take(cx, "targets", all, 1);
-    Ok(Scores { outlet, order: Order::ClassesFirst })
+    let base =
+        base_of(cx, logits, Order::ClassesFirst).map(|base| wanted.take(cx, "targets/base", base, 1));
+    Ok(Scores { outlet, order: Order::ClassesFirst, base })
+}
+
+/// What the logits' differences are taken from, where they are differences: one entry for each class.
+fn base_of(cx: &mut Context<'_, '_>, logits: &Logits, order: Order) -> Option<OutletId> {
+    let base = cx.form(logits.outlet)?.rows()?.base?;
+    let (batch, class) = (logits.batch, logits.class);
+    let others = (0..cx.patch.fact(base).rank()).filter(|axis| *axis != batch && *axis != class);
+    let axes: Vec<usize> = [batch, class].into_iter().chain(others).collect();
+    let sizes = cx.view().original_sizes(logits.outlet);
+    let (samples, classes, one) = (sizes[batch].clone(), sizes[class].clone(), Size::Fixed(1));
+    let sizes = match order {
+        Order::Map => vec![samples, classes, one.clone(), one],
+        Order::ClassesFirst => vec![samples, classes, one],
+        Order::PositionsFirst => vec![samples, one, classes],
+    };
+    let base = cx.patch.transpose("scores/base", base, &axes);
+    Some(cx.patch.reshape("scores/base", base, &sizes))
 }
 
 fn of_all(cx: &mut Context<'_, '_>, logits: &Logits) -> Result<Scores, Why> {
     match cx.form(logits.outlet) {
-        Some(Form::PerPosition(outlet)) => Ok(Scores { outlet, order: Order::Map }),
+        Some(Form::PerPosition(rows)) => {
+            let base = base_of(cx, logits, Order::Map);
+            Ok(Scores { outlet: rows.outlet, order: Order::Map, base })
+        }
         Some(Form::Dense(rows)) => {
             let axes = (logits.batch, logits.class);
-            let outlet = rows_of_samples(cx, "scores", logits.outlet, rows, axes);
-            Ok(Scores { outlet, order: Order::PositionsFirst })
+            let outlet = rows_of_samples(cx, "scores", logits.outlet, rows.outlet, axes);
+            let base = base_of(cx, logits, Order::PositionsFirst);
+            Ok(Scores { outlet, order: Order::PositionsFirst, base })
         }
         _ => Err(Why::LogitsWithoutPositions),
     }
@@ -175,7 +202,9 @@ impl Restricted<'_, '_, '_> {
         let hint = op.hint("targets");
         match op.action {
             Action::Elementwise(_) => self.elementwise(&hint, op, class),
-            Action::Pointwise(Zero::Kept | Zero::Lost) if op.node.inputs.len() == 1 => {
+            Action::Pointwise(Zero::Kept | Zero::Lost)
+                if op.node.inputs.len() == 1 && (!self.differs(op) || is_linear(&op.node.op.kind, &[true])) =>
+            {
                 let x = self.value(op.first()?)?;
                 Ok(self.cloned(&hint, op, vec![x]))
             }
@@ -212,8 +241,41 @@ impl Restricted<'_, '_, '_> {
         }
     }
 
+    /// Whether an operation reads differences from a base.
+    fn differs(&self, op: Operation<'_>) -> bool {
+        let rows = op.node.inputs.iter().filter_map(|input| self.cx.values.form(*input)?.rows());
+        rows.into_iter().any(|rows| rows.base.is_some())
+    }
+
+    /// A sum or product of differences with what no mask touches.
+    fn of_differences(&mut self, hint: &str, op: Operation<'_>) -> Result<Option<OutletId>, Why> {
+        let varies: Vec<bool> = op.node.inputs.iter().map(|input| self.cx.view().masked(*input)).collect();
+        match (&op.node.op.kind, &varies[..]) {
+            (kind, varies) if !is_linear(kind, varies) => Err(Why::MixesClasses),
+            // What all masks add is no difference.
+            (OpKind::Add, [first, second]) if first != second => {
+                Ok(Some(self.value(op.node.inputs[usize::from(!first)])?))
+            }
+            (OpKind::Subtract, [true, false]) => Ok(Some(self.value(op.node.inputs[0])?)),
+            (OpKind::Subtract, [false, true]) => {
+                let value = self.value(op.node.inputs[1])?;
+                Ok(Some(self.cx.patch.unary(hint, OpKind::Negative, value)))
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn elementwise(&mut self, hint: &str, op: Operation<'_>, class: usize) -> Result<OutletId, Why> {
         let out = &op.node.outputs[0].fact;
+        let same = |input: &OutletId| self.cx.view().fact(*input).shape.last() == out.shape.last();
+        let masked: Vec<OutletId> =
+            op.node.inputs.iter().copied().filter(|input| self.cx.view().masked(*input)).collect();
+        if self.differs(op)
+            && masked.iter().all(same)
+            && let Some(value) = self.of_differences(hint, op)?
+        {
+            return Ok(value);
+        }
         let mut inputs = Vec::new();
         for input in &op.node.inputs {
             let view = self.cx.view();
@@ -242,10 +304,10 @@ impl Restricted<'_, '_, '_> {
         let rows = self.cx.patch.gather(hint, weight, self.wanted.indices, 0);
         let features = format!("{hint}/features");
         let (value, transposed) = match self.cx.form(x) {
-            Some(Form::PerPosition(value)) => (flat(self.cx, &features, value), false),
+            Some(Form::PerPosition(value)) => (flat(self.cx, &features, value.outlet), false),
             Some(Form::Dense(value)) => {
                 let axes = self.cx.view().vector(x)?;
-                (rows_of_samples(self.cx, &features, x, value, axes), true)
+                (rows_of_samples(self.cx, &features, x, value.outlet, axes), true)
             }
             _ => return Err(Why::PositionsLeft),
         };

@@ -9,6 +9,10 @@ pub(super) enum Why {
     #[error("{0}; {1}")]
     Both(Box<Why>, Box<Why>),
 
+    // Differences from a base; never told, as values are made of them then.
+    #[error("no rule for differences")]
+    NoDifference,
+
     // What an operation reads and hands on.
     #[error("it has no inputs")]
     NoInputs,

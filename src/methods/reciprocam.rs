@@ -5,7 +5,8 @@ use super::scaling::scale;
 use super::{Branch, Request};
 use crate::analysis::Target;
 use crate::forward::{Evaluated, Mask, MaskedHead, Order, evaluate};
-use crate::graph::OutletId;
+use crate::graph::{OpKind, OutletId};
+use crate::ir::ElementType;
 use crate::patch::Patch;
 use crate::refusal::Reason;
 use crate::tasks::Logits;
@@ -36,8 +37,16 @@ pub(super) fn masked_logits(
     let (labels, strategy, budget) = (request.labels, request.strategy, request.budget);
     let head = MaskedHead { labels, target, logits, mask, strategy, budget };
     let Evaluated { scores, steps, dense_bytes } = evaluate(patch, &head, request.classes)?;
+    // Scaling only knows differences. Without it they are completed in single precision.
+    let values = match scores.base.filter(|_| !request.encoding.scaling) {
+        Some(base) => {
+            let parts = [scores.outlet, base].map(|part| patch.convert("scores/f32", part, ElementType::F32));
+            patch.binary("scores/whole", OpKind::Add, parts[0], parts[1])
+        }
+        None => scores.outlet,
+    };
     // Scaled and converted before the axes move: a byte is cheaper to move than a float.
-    let scaled = scale(patch, request.encoding, scores.outlet, scores.positions());
+    let scaled = scale(patch, request.encoding, values, scores.positions());
     let saliency = lay_out(patch, request.name, target, scaled, scores.order);
     Ok(Branch { saliency, steps, dense_bytes })
 }

@@ -4,12 +4,19 @@
 //! keys, which Softmax does not see. Then `P_k = softmax_t(M_kt a_t)` is one row for each mask and query, and
 //! the result is `(P_k * M_k) (V - r) + r`, with r what stands where a value is blanked: rows of P sum to 1.
 //! Neither keys nor values are ever copied. (arXiv 2310.02588 copies both.)
+//!
+//! P and the result are differences from what they are where all of the grid is blanked: with G the masks of the grid
+//! and m what is kept of the tokens before it, `M = G + m`, a base p of scores `m a`, and `P = p + D`, the result is
+//! `(p m) (V - r) + r` and beside it `(D M + p G) (V - r)`.
 
 use super::dense::copies;
+use super::difference;
 use crate::forward::background::{above, full};
 use crate::forward::context::Context;
-use crate::forward::copies::copies_above_background;
-use crate::forward::form::{Background, Form};
+use crate::forward::copies::{copies_above_background, copies_of_grid};
+use crate::forward::differences::{Arithmetic, Pair};
+use crate::forward::form::{Background, Form, Rows};
+use crate::forward::mask::Mask;
 use crate::forward::memory::{MemoryKey, tensor_bytes};
 use crate::forward::nonlinear::weigh;
 use crate::forward::operation::{Applied, Operation};
@@ -32,6 +39,14 @@ pub(super) fn is_softmax_over_positions(
 
 /// The weights of an attention under all masks.
 pub(super) fn weights(cx: &mut Context<'_, '_>, op: Operation<'_>, scores: OutletId) -> Result<Applied, Why> {
+    if let Ok(pair) = score_differences(cx, scores) {
+        let before = cx.values.forms.insert(scores, Form::Dense(pair));
+        let applied = difference::rule(cx, op);
+        cx.values.forms.extend(before.map(|form| (scores, form)));
+        if applied.is_ok() {
+            return applied;
+        }
+    }
     let varies = cx.view().spread(scores).is_ok_and(|spread| spread.positions);
     let copied = match varies && cx.view().background(scores).is_some() {
         true => copies(cx, scores)?,
@@ -39,7 +54,45 @@ pub(super) fn weights(cx: &mut Context<'_, '_>, op: Operation<'_>, scores: Outle
     };
     let fact = Fact::new(op.node.outputs[0].fact.element, cx.patch.fact(copied).shape.clone());
     let weights = cx.patch.add(&op.node.name, op.node.op.clone(), vec![copied], vec![fact]);
-    Ok(Applied::one(Form::Dense(weights)))
+    Ok(Applied::one(Form::copies(weights)))
+}
+
+/// Scores of masked keys as differences from those where all of the grid is blanked, less what is the same for all keys.
+fn score_differences(cx: &mut Context<'_, '_>, scores: OutletId) -> Result<Rows, Why> {
+    let (background, spread) = full(cx, scores)?;
+    let [axis] = cx.view().positions(scores)?[..] else { return Err(Why::PositionsNoTokens) };
+    let rows = copies_of_grid(cx, scores)?;
+    let hint = cx.hint(scores, "base");
+    let kept = before_grid(cx, scores, axis)?;
+    let above = above(cx, scores);
+    let mut base = cx.patch.binary(&hint, OpKind::Multiply, above, kept);
+    if spread.positions {
+        base = cx.patch.binary(&hint, OpKind::Add, base, background);
+    }
+    Ok(Rows::above(base, rows))
+}
+
+/// What masks keep of the tokens before the grid's, along the axis of a value's tokens: 0 for those of the grid.
+fn before_grid(cx: &mut Context<'_, '_>, like: OutletId, axis: usize) -> Result<OutletId, Why> {
+    let (prefix, rank) = (cx.view().prefix(like), cx.view().fact(like).rank());
+    let element = cx.view().fact(like).element;
+    if !element.is_float() {
+        return Err(Why::NoRealNumbers);
+    }
+    let mut sizes = vec![Size::Fixed(1); rank];
+    let mut part = |cx: &mut Context<'_, '_>, size: Size, value: f32| {
+        sizes[axis] = size;
+        let value = cx.patch.float("masks/before", element, value);
+        cx.patch.broadcast_to("masks/before", value, &sizes)
+    };
+    let k = cx.view().k();
+    let grid = part(cx, k, 0.0);
+    if prefix == 0 {
+        return Ok(grid);
+    }
+    let kept = if cx.mask.class_token { 1.0 } else { 0.0 };
+    let before = part(cx, Size::Fixed(prefix), kept);
+    Ok(cx.patch.concat("masks/before", &[before, grid], axis))
 }
 
 /// Copies of attention weights times masked values.
@@ -49,7 +102,9 @@ pub(super) fn weighted_values(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Re
     else {
         return Err(Why::NoProductOfWeights);
     };
-    let Some(Form::Dense(copies)) = cx.form(*weights) else { return Err(Why::WeightsAreMasked) };
+    let Some(Form::Dense(Rows { outlet: copies, base })) = cx.form(*weights) else {
+        return Err(Why::WeightsAreMasked);
+    };
     let rank = cx.patch.fact(*values).rank();
     let (keys, batch) = (if *transpose_b { rank - 1 } else { rank - 2 }, cx.view().batch(*weights)?);
     let fits = cx.patch.fact(*weights).rank() == rank && cx.view().positions(*values)? == [keys];
@@ -76,7 +131,20 @@ pub(super) fn weighted_values(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Re
         joined.extend_from_slice(&sizes[rank - 2..]);
         by_query = cx.patch.reshape(&hint, by_query, &joined);
     }
-    attend(cx, op, by_query, *values, *transpose_b)
+    let weights = match base {
+        Some(base) => Weights::Above { base, above: Some(by_query) },
+        None => Weights::Values(by_query),
+    };
+    attend(cx, op, weights, *values, *transpose_b)
+}
+
+/// The weights of an attention: `[N, .., K, P, T]` for each mask, `[N, .., P, T]` for the base.
+#[derive(Debug, Clone, Copy)]
+enum Weights {
+    /// Values.
+    Values(OutletId),
+    /// Differences from a base; none where no mask touches the keys.
+    Above { base: OutletId, above: Option<OutletId> },
 }
 
 /// `ScaledDotProductAttention` (opset13) of queries that no mask touches.
@@ -88,26 +156,34 @@ pub(super) fn fused(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Result<Appli
     let hint = op.hint("scores");
     let element = op.node.outputs[0].fact.element;
     let scaled = scaled_queries(cx, op, queries, parameters.get(1).copied())?;
-    let mut logits = scores(cx, &hint, scaled, keys, element)?;
+    let (mut base, above) = scores(cx, &hint, scaled, keys, element)?;
     if let Some(bias) = parameters.first() {
-        let fact = cx.patch.fact(*bias).clone();
-        if fact.element != element {
+        if cx.patch.fact(*bias).element != element {
             return Err(Why::AttentionMaskNoAddition);
         }
         if !cx.view().plain(*bias) {
             let bias = cx.view().unblanked(*bias);
-            let bias = match fact.rank() {
-                0..2 => bias,
-                rank => cx.patch.unsqueeze(&op.hint("bias"), bias, &[rank - 2]),
-            };
-            logits = cx.patch.binary(&hint, OpKind::Add, logits, bias);
+            base = cx.patch.binary(&hint, OpKind::Add, base, bias);
         }
     }
-    let fact = cx.patch.fact(logits).clone();
-    let softmax = Op::new(OpKind::SoftMax, "opset8").with("axis", -1);
-    let weights = cx.patch.add(&op.hint("weights"), softmax, vec![logits], vec![fact]);
-    let bytes = tensor_bytes(cx.patch.fact(weights), Some(1));
-    cx.memory.count(MemoryKey::Weights(op.id), bytes);
+    let weights = op.hint("weights");
+    let rank = cx.patch.fact(base).rank();
+    let weights = match above {
+        Some(above) => {
+            let base = cx.patch.unsqueeze(&weights, base, &[rank - 2]);
+            let mut arithmetic = Arithmetic { patch: cx.patch, hint: weights.clone() };
+            let Pair { base, above } = arithmetic.softmax(Pair { base, above }, rank);
+            let bytes = tensor_bytes(cx.patch.fact(above), Some(1));
+            cx.memory.count(MemoryKey::Weights(op.id), bytes);
+            let base = cx.patch.squeeze(&weights, base, &[rank - 2]);
+            Weights::Above { base, above: Some(above) }
+        }
+        None => {
+            let fact = cx.patch.fact(base).clone();
+            let softmax = Op::new(OpKind::SoftMax, "opset8").with("axis", -1);
+            Weights::Above { base: cx.patch.add(&weights, softmax, vec![base], vec![fact]), above: None }
+        }
+    };
     attend(cx, op, weights, values, false)
 }
 
@@ -157,20 +233,20 @@ fn scaled_queries(
     Ok(cx.patch.binary(&op.hint("queries"), OpKind::Multiply, queries, scale))
 }
 
-/// Scores of masked keys, `[N, .., K, P, T]`, less what is the same for all keys; `[N, .., 1, P, T]` of keys that no
-/// mask touches.
+/// Scores where all of the grid is blanked, `[N, .., P, T]`, and of each mask what is above that, `[N, .., K, P, T]`, less
+/// what is the same for all keys; nothing above of keys that no mask touches.
 fn scores(
     cx: &mut Context<'_, '_>,
     hint: &str,
     queries: OutletId,
     keys: OutletId,
     element: ElementType,
-) -> Result<OutletId, Why> {
+) -> Result<(OutletId, Option<OutletId>), Why> {
     let rank = cx.patch.fact(keys).rank();
+    let value = cx.view().unblanked(keys);
+    let whole = cx.patch.matmul(hint, queries, value, (false, true));
     if !cx.view().masked(keys) {
-        let keys = cx.view().unblanked(keys);
-        let scores = cx.patch.matmul(hint, queries, keys, (false, true));
-        return Ok(cx.patch.unsqueeze(hint, scores, &[rank - 2]));
+        return Ok((whole, None));
     }
     let (mut blank, mut beside) = (None, None);
     if let Some(Background::Value(_)) = cx.view().background(keys) {
@@ -179,70 +255,153 @@ fn scores(
         blank = Some(background);
         beside = spread.positions.then_some(background);
     }
+    let less_blank = |cx: &mut Context<'_, '_>, scores: OutletId| match blank {
+        Some(blank) => cx.patch.binary(hint, OpKind::Subtract, scores, blank),
+        None => scores,
+    };
     // [N, .., 1, P, T] beside masks [K, 1, T].
-    let masks = key_masks(cx, keys, element)?;
-    let logits = weigh(cx, hint, keys, masks, |cx, keys| {
+    let masks = key_masks(cx, keys, element, cx.mask.of_grid())?;
+    let above = weigh(cx, hint, keys, masks, |cx, keys| {
         let above = cx.patch.matmul(hint, queries, keys, (false, true));
-        let above = match blank {
-            Some(blank) => cx.patch.binary(hint, OpKind::Subtract, above, blank),
-            None => above,
-        };
+        let above = less_blank(cx, above);
         cx.patch.unsqueeze(hint, above, &[rank - 2])
     });
-    let Some(beside) = beside else { return Ok(logits) };
-    let beside = cx.patch.unsqueeze(hint, beside, &[rank - 2]);
-    Ok(cx.patch.binary(hint, OpKind::Add, logits, beside))
+    let above_blank = less_blank(cx, whole);
+    let kept = before_grid(cx, keys, rank - 2)?;
+    let order: Vec<usize> = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+    let kept = cx.patch.transpose("masks/before", kept, &order);
+    let mut base = cx.patch.binary(hint, OpKind::Multiply, above_blank, kept);
+    if let Some(beside) = beside {
+        base = cx.patch.binary(hint, OpKind::Add, base, beside);
+    }
+    Ok((base, Some(above)))
 }
 
-/// Weights `[N, .., K, P, T]` and values to one row of results for each mask and query. The weights of keys that no mask
-/// touches, `[N, .., 1, P, T]`, get their masks from the values.
+/// Weights and values to one row of results for each mask and query.
 fn attend(
     cx: &mut Context<'_, '_>,
     op: Operation<'_>,
-    weights: OutletId,
+    weights: Weights,
     values: OutletId,
     transposed: bool,
 ) -> Result<Applied, Why> {
     if cx.view().nonlinear(values) {
         return Err(Why::ValuesNotLinear);
     }
-    let hint = &op.node.name;
-    let element = cx.patch.fact(weights).element;
-    let (mut kept, mut rest) = (weights, None);
-    if cx.view().masked(values) {
-        let (background, spread) = full(cx, values)?;
-        if spread.positions {
-            return Err(Why::BlankedValueVaries);
+    let background = match cx.view().masked(values) {
+        true => {
+            let (background, spread) = full(cx, values)?;
+            if spread.positions {
+                return Err(Why::BlankedValueVaries);
+            }
+            Some(background).filter(|_| cx.view().background(values) != Some(Background::Zero))
         }
-        let masks = key_masks(cx, values, element)?;
-        kept = cx.patch.binary(&op.hint("kept"), OpKind::Multiply, weights, masks);
-        rest = (cx.view().background(values) != Some(Background::Zero)).then_some(background);
+        false => None,
+    };
+    let kept = kept_weights(cx, op, weights, values)?;
+    let above = above(cx, values);
+    let rows = rows_of_results(cx, op, kept, above, transposed)?;
+    let with_background = |cx: &mut Context<'_, '_>, result: OutletId| {
+        let Some(background) = background else { return result };
+        let rank = cx.patch.fact(background).rank();
+        let order: Vec<usize> = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+        let hint = op.hint("rest");
+        let background =
+            if transposed { cx.patch.transpose(&hint, background, &order) } else { background };
+        cx.patch.binary(&op.hint("blank"), OpKind::Add, result, background)
+    };
+    let rows = match weights {
+        Weights::Values(_) => {
+            let rows = with_background(cx, rows);
+            Rows::values(copies_of_results(cx, op, rows)?)
+        }
+        Weights::Above { base, .. } => {
+            let rows = copies_of_results(cx, op, rows)?;
+            let hint = op.hint("base");
+            let rank = cx.patch.fact(base).rank();
+            let kept = match cx.view().masked(values) {
+                true => {
+                    let axis = if transposed { rank - 1 } else { rank - 2 };
+                    let mut kept = before_grid(cx, values, axis)?;
+                    if !transposed {
+                        let order: Vec<usize> = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+                        kept = cx.patch.transpose("masks/before", kept, &order);
+                    }
+                    cx.patch.binary(&hint, OpKind::Multiply, base, kept)
+                }
+                false => base,
+            };
+            let base = cx.patch.matmul(&hint, kept, above, (false, transposed));
+            Rows::above(with_background(cx, base), rows)
+        }
+    };
+    Ok(Applied::one(Form::Dense(rows)))
+}
+
+/// What each mask keeps of the weights, `[N, .., K, P, T]`; of differences with what it keeps of the base.
+fn kept_weights(
+    cx: &mut Context<'_, '_>,
+    op: Operation<'_>,
+    weights: Weights,
+    values: OutletId,
+) -> Result<OutletId, Why> {
+    let hint = op.hint("kept");
+    let masked = cx.view().masked(values);
+    match weights {
+        Weights::Values(weights) if !masked => Ok(weights),
+        Weights::Values(weights) => {
+            let masks = key_masks(cx, values, cx.patch.fact(weights).element, cx.mask)?;
+            Ok(cx.patch.binary(&hint, OpKind::Multiply, weights, masks))
+        }
+        Weights::Above { above: Some(above), .. } if !masked => Ok(above),
+        Weights::Above { base, above } => {
+            let element = cx.patch.fact(base).element;
+            let masks = key_masks(cx, values, element, cx.mask.of_grid())?;
+            let rank = cx.patch.fact(base).rank();
+            let base = cx.patch.unsqueeze(&hint, base, &[rank - 2]);
+            let of_base = cx.patch.binary(&hint, OpKind::Multiply, base, masks);
+            let Some(above) = above else { return Ok(of_base) };
+            let masks = key_masks(cx, values, element, cx.mask)?;
+            let kept = cx.patch.binary(&hint, OpKind::Multiply, above, masks);
+            Ok(cx.patch.binary(&hint, OpKind::Add, kept, of_base))
+        }
     }
+}
+
+/// Kept weights `[N, .., K, P, T]` times values above their background: `[N, .., K·P, d]`.
+fn rows_of_results(
+    cx: &mut Context<'_, '_>,
+    op: Operation<'_>,
+    kept: OutletId,
+    above: OutletId,
+    transposed: bool,
+) -> Result<OutletId, Why> {
     let sizes = cx.patch.sizes(kept);
     let rank = sizes.len();
     let (samples, groups) = cx.view().batch_and_groups(op.out())?;
     let (k, queries, keys) = (cx.view().k(), sizes[rank - 2].clone(), sizes[rank - 1].clone());
     let mut rows = sizes[..rank - 3].to_vec();
-    rows.extend([Size::product([k.clone(), queries.clone()]), keys]);
+    rows.extend([Size::product([k, queries]), keys]);
     if let first @ Size::Of(..) = &mut rows[0] {
-        *first = Size::product([samples.clone(), groups.clone()]);
+        *first = Size::product([samples, groups]);
     }
     let kept = cx.patch.reshape(&op.hint("kept"), kept, &rows);
-    let above = above(cx, values);
-    let mut result = cx.patch.matmul(hint, kept, above, (false, transposed));
-    if let Some(background) = rest {
-        let background = if transposed {
-            let order: Vec<usize> = (0..rank - 3).chain([rank - 2, rank - 3]).collect();
-            cx.patch.transpose(&op.hint("rest"), background, &order)
-        } else {
-            background
-        };
-        result = cx.patch.binary(&op.hint("blank"), OpKind::Add, result, background);
+    Ok(cx.patch.matmul(&op.node.name, kept, above, (false, transposed)))
+}
+
+/// Results `[N·g, .., K·P, d]` as copies `[N·K·g, .., P, d]`.
+fn copies_of_results(cx: &mut Context<'_, '_>, op: Operation<'_>, result: OutletId) -> Result<OutletId, Why> {
+    let hint = &op.node.name;
+    let (samples, groups) = cx.view().batch_and_groups(op.out())?;
+    let mut split = cx.patch.sizes(result);
+    let channels = split.pop().unwrap_or(Size::Fixed(1));
+    split.pop();
+    if let Some(first @ Size::Of(..)) = split.first_mut() {
+        *first = Size::product([samples.clone(), groups.clone()]);
     }
-    // [N·g, .., K·P, d] to [N·K·g, .., P, d].
-    let channels = cx.patch.sizes(result).pop().unwrap_or(Size::Fixed(1));
-    let mut split = rows[..rank - 3].to_vec();
-    split.extend([k, queries, channels]);
+    let whole = cx.view().original_sizes(op.out());
+    let queries = whole[whole.len() - 2].clone();
+    split.extend([cx.view().k(), queries, channels]);
     if groups != Size::Fixed(1) {
         split.splice(..1, [samples, groups]);
     }
@@ -251,16 +410,20 @@ fn attend(
     let order: Vec<usize> = [0, last - 2].into_iter().chain(1..last - 2).chain([last - 1, last]).collect();
     let result = cx.patch.transpose(hint, result, &order);
     let sizes = cx.view().copies_sizes(op.out())?;
-    let result = cx.patch.reshape(hint, result, &sizes);
-    Ok(Applied::one(Form::Dense(result)))
+    Ok(cx.patch.reshape(hint, result, &sizes))
 }
 
-/// The masks as `[K, 1, T]`, to stand beside `[.., K, P, T]`.
-fn key_masks(cx: &mut Context<'_, '_>, like: OutletId, element: ElementType) -> Result<OutletId, Why> {
+/// Masks as `[K, 1, T]`, to stand beside `[.., K, P, T]`.
+fn key_masks(
+    cx: &mut Context<'_, '_>,
+    like: OutletId,
+    element: ElementType,
+    mask: Mask,
+) -> Result<OutletId, Why> {
     if !element.is_float() {
         return Err(Why::NoRealNumbers);
     }
     let prefix = cx.view().prefix(like);
-    let masks = cx.masks(prefix, element)?;
+    let masks = mask.weights(cx.patch, &cx.target.layout.grid, prefix, element)?;
     Ok(cx.patch.unsqueeze("masks/keys", masks, &[1]))
 }

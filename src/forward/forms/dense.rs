@@ -9,6 +9,7 @@
 use crate::forward::context::Context;
 use crate::forward::copies::{masked_copies, rows_of_positions};
 use crate::forward::form::Form;
+use crate::forward::laid::whole;
 use crate::forward::operand::{beside_copies, repeated, select};
 use crate::forward::operation::Operation;
 use crate::forward::why::Why;
@@ -20,9 +21,10 @@ pub(in crate::forward) fn copies(cx: &mut Context<'_, '_>, outlet: OutletId) -> 
     if let Some(copies) = cx.values.copies.get(&outlet) {
         return Ok(*copies);
     }
+    whole(cx, outlet)?;
     let copies = match cx.form(outlet) {
-        Some(Form::Dense(copies)) => return Ok(copies),
-        Some(Form::PerPosition(value)) => rows_of_positions(cx, outlet, value)?,
+        Some(Form::Dense(copies)) => return Ok(copies.outlet),
+        Some(Form::PerPosition(value)) => rows_of_positions(cx, outlet, value.outlet)?,
         Some(Form::OneHot { background }) => match masked_copies(cx, outlet, background) {
             Ok(copies) => copies,
             // Where this value's own positions cannot be masked, its operation runs on copies.

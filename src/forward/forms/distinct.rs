@@ -6,6 +6,7 @@
 //! `softmax(s + log m)` over keys, and a weighted mean. What tells positions apart from the start, a relative
 //! position bias or a rotary embedding of a biased query, loses the form.
 
+use super::dense::copies;
 use crate::forward::context::Context;
 use crate::forward::form::{Distinct, Form};
 use crate::forward::operand::{beside_copies, select};
@@ -52,7 +53,7 @@ pub(super) fn rule(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Result<Applie
 /// Distinct tokens on `axes`; copies of what has lost them all.
 fn as_form(outlet: OutletId, axes: &[usize]) -> Form {
     match axes {
-        [] => Form::Dense(outlet),
+        [] => Form::copies(outlet),
         _ => Form::Distinct(Distinct { outlet, axes: axes.to_vec() }),
     }
 }
@@ -180,7 +181,7 @@ fn pool(
     let pooled = cx.patch.reduce(&op.node.name, OpKind::ReduceSum, weighed, &[axis], true);
     let sizes = cx.view().copies_sizes(op.out())?;
     let pooled = cx.patch.reshape(&op.node.name, pooled, &sizes);
-    Ok(Applied::one(Form::Dense(pooled)))
+    Ok(Applied::one(Form::copies(pooled)))
 }
 
 fn elementwise(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Result<Applied, Why> {
@@ -290,7 +291,7 @@ fn tokens_of(
         return Ok(Applied::one(as_form(rows, &x.axes)));
     }
     let rows = if part.drops { cx.patch.squeeze(hint, rows, &[part.axis]) } else { rows };
-    Ok(Applied::one(Form::Dense(rows)))
+    Ok(Applied::one(Form::copies(rows)))
 }
 
 fn matmul(cx: &mut Context<'_, '_>, op: Operation<'_>, ta: bool, tb: bool) -> Result<Applied, Why> {
@@ -329,8 +330,8 @@ fn matmul(cx: &mut Context<'_, '_>, op: Operation<'_>, ta: bool, tb: bool) -> Re
 /// Distinct tokens, or copies of what has no tokens.
 fn tokens_or_rows(cx: &mut Context<'_, '_>, outlet: OutletId) -> Result<Distinct, Why> {
     match cx.form(outlet) {
-        Some(Form::Dense(rows)) if !cx.view().positional(outlet) && cx.view().batch(outlet)? == 0 => {
-            Ok(Distinct { outlet: rows, axes: Vec::new() })
+        Some(Form::Dense(_)) if !cx.view().positional(outlet) && cx.view().batch(outlet)? == 0 => {
+            Ok(Distinct { outlet: copies(cx, outlet)?, axes: Vec::new() })
         }
         _ => distinct_tokens(cx, outlet),
     }

@@ -5,6 +5,7 @@
 
 mod attention;
 mod dense;
+mod difference;
 mod distinct;
 mod onehot;
 mod per_position;
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 
 use super::context::Context;
 use super::form::{Form, FormKind};
+use super::laid::whole;
 use super::operation::{Applied, Operation};
 use super::why::Why;
 use crate::ops::Action;
@@ -56,6 +58,18 @@ pub(super) struct Tried {
 
 /// Tries the rules that are cheaper than copying.
 pub(super) fn cheapest(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Tried {
+    match difference::rule(cx, op) {
+        Ok(applied) if op.outputs().skip(applied.forms.len()).all(|outlet| !cx.view().is_read(outlet)) => {
+            return Tried { applied: Some(applied), why: None };
+        }
+        _ => {
+            for input in &op.node.inputs {
+                if let Err(why) = whole(cx, *input) {
+                    return Tried { applied: None, why: Some(why) };
+                }
+            }
+        }
+    }
     let operands = op.node.inputs.iter().filter_map(|input| cx.values.form(*input));
     let kinds: Vec<FormKind> = operands.map(Form::kind).collect::<BTreeSet<_>>().into_iter().collect();
     let first = match first_rule(&kinds, op.action) {

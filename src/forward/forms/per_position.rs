@@ -4,7 +4,7 @@
 //! convolution here; what rearranges axes of extent 1 is nothing at all.
 
 use crate::forward::context::Context;
-use crate::forward::form::Form;
+use crate::forward::form::{Form, Rows};
 use crate::forward::operation::{Applied, Operation};
 use crate::forward::questions::View;
 use crate::forward::why::Why;
@@ -58,12 +58,12 @@ pub(super) fn rule(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Result<Applie
         Action::MatMul { transpose_a, transpose_b } => matmul(cx, op, first, *transpose_a, *transpose_b)?,
         _ => return Err(Why::NoPerPositionRule),
     };
-    Ok(Applied::one(Form::PerPosition(value)))
+    Ok(Applied::one(Form::PerPosition(Rows::values(value))))
 }
 
 fn at_positions(view: View<'_>, outlet: OutletId) -> Result<OutletId, Why> {
     match view.form(outlet) {
-        Some(Form::PerPosition(value)) => Ok(*value),
+        Some(Form::PerPosition(Rows { outlet, base: None })) => Ok(*outlet),
         _ => Err(Why::UnmaskedOperand),
     }
 }
@@ -75,7 +75,7 @@ fn elementwise(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Result<OutletId, 
     let mut inputs = Vec::new();
     for input in &node.inputs {
         inputs.push(match cx.form(*input) {
-            Some(Form::PerPosition(value)) => {
+            Some(Form::PerPosition(Rows { outlet: value, base: None })) => {
                 if cx.view().vector(*input)? != (batch, channel) || cx.patch.fact(*input).rank() != rank {
                     return Err(Why::ChannelsOnDifferentAxes);
                 }

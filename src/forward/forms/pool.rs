@@ -4,7 +4,7 @@
 //! results of all masks are laid out where the positions were.
 
 use crate::forward::context::Context;
-use crate::forward::form::{Background, Form};
+use crate::forward::form::{Background, Form, Rows};
 use crate::forward::mask::Mask;
 use crate::forward::operation::{Applied, Operation};
 use crate::forward::why::Why;
@@ -43,7 +43,7 @@ pub(super) fn per_position_product(
     let out = cx.patch.sizes(product)[1].clone();
     let (h, w) = cx.target.layout.grid.clone();
     let value = cx.patch.reshape(hint, product, &[sizes[0].clone(), out, h, w]);
-    Ok(Applied::one(Form::PerPosition(value)))
+    Ok(Applied::one(Form::PerPosition(Rows::values(value))))
 }
 
 /// A one-hot map's original as `[N,C,h,w]`.
@@ -94,18 +94,95 @@ pub(super) fn over_positions(
         return Err(Why::PoolsMoreThanPositions);
     }
     let out = op.out();
-    let value = pooled(cx, &op.node.name, map, reduction, &positions)?;
+    let base = base_of_pooled(cx, op, map, reduction, &positions)?;
+    let value = match base {
+        Some(_) => above_mean(cx, &op.node.name, map, reduction, &positions),
+        None => pooled(cx, &op.node.name, map, reduction, &positions)?,
+    };
+    let rows = |outlet| Rows { outlet, base };
     if cx.view().vector(out).is_err() {
-        return pooled_copies(cx, out, value, &positions);
+        return Ok(Applied::one(Form::Dense(rows(pooled_copies(cx, out, value, &positions)?))));
     }
     let batch = cx.view().batch(map)?;
     let last = positions.iter().max().copied().unwrap_or(0);
     let channels_last = batch == 0 && shape[last + 1..].iter().any(|dim| !dim.is_one());
     if channels_last {
-        return pooled_copies(cx, out, value, &positions);
+        return Ok(Applied::one(Form::Dense(rows(pooled_copies(cx, out, value, &positions)?))));
     }
     let value = as_nchw(cx, &op.node.name, map, value)?;
-    Ok(Applied::one(Form::PerPosition(value)))
+    Ok(Applied::one(Form::PerPosition(rows(value))))
+}
+
+/// What is above the background, where anything stands there.
+fn above_background(
+    cx: &mut Context<'_, '_>,
+    hint: &str,
+    map: OutletId,
+    positions: &[usize],
+) -> (OutletId, Option<OutletId>) {
+    let Some(Background::Value(background)) = cx.view().background(map) else { return (map, None) };
+    let shape = &cx.patch.fact(background).shape;
+    let shift = cx.patch.fact(map).rank() - shape.len();
+    let uniform =
+        positions.iter().all(|axis| axis.checked_sub(shift).is_none_or(|axis| shape[axis].is_one()));
+    if uniform {
+        // The same everywhere: what is above it differs from mask to mask as the map does.
+        return (map, Some(background));
+    }
+    let part = format!("{hint}/rest");
+    let background = at_every_position(cx, &part, map, background, positions);
+    (cx.patch.binary(&part, OpKind::Subtract, map, background), Some(background))
+}
+
+/// The mean of a pooled value over all masks, in the original's shape: with v the map, r the background and K positions
+/// `(mean(v) + (K - 1) mean(r)) / K` for a mean, K times that for a sum. `None` for other reductions, whose results are no
+/// differences.
+fn base_of_pooled(
+    cx: &mut Context<'_, '_>,
+    op: Operation<'_>,
+    map: OutletId,
+    reduction: Reduction,
+    positions: &[usize],
+) -> Result<Option<OutletId>, Why> {
+    let element = cx.patch.fact(map).element;
+    if !matches!(reduction, Reduction::Mean | Reduction::Sum) || !element.is_float() {
+        return Ok(None);
+    }
+    let hint = op.hint("base");
+    let (_, background) = above_background(cx, &op.node.name, map, positions);
+    let mut base = cx.patch.reduce(&hint, OpKind::ReduceMean, map, positions, true);
+    if let Some(background) = background {
+        let rank = cx.patch.fact(base).rank();
+        let missing: Vec<usize> = (0..rank - cx.patch.fact(background).rank()).collect();
+        let whole = cx.patch.unsqueeze(&hint, background, &missing);
+        let mean = cx.patch.reduce(&hint, OpKind::ReduceMean, whole, positions, true);
+        let k = cx.view().k();
+        let count = cx.patch.size_float("positions", &k, element);
+        let others = cx.patch.binary(&hint, OpKind::Multiply, mean, count);
+        let others = cx.patch.binary(&hint, OpKind::Subtract, others, mean);
+        base = cx.patch.binary(&hint, OpKind::Add, base, others);
+    }
+    if reduction == Reduction::Mean {
+        base = over_k(cx, &hint, base, element);
+    }
+    let sizes = cx.view().original_sizes(op.out());
+    Ok(Some(cx.patch.reshape(&hint, base, &sizes)))
+}
+
+/// A map less its mean over positions, of what stands above the background: what pooling makes of each mask less what it
+/// makes of all of them on average.
+fn above_mean(
+    cx: &mut Context<'_, '_>,
+    hint: &str,
+    map: OutletId,
+    reduction: Reduction,
+    positions: &[usize],
+) -> OutletId {
+    let (above, _) = above_background(cx, hint, map, positions);
+    let mean = cx.patch.reduce(hint, OpKind::ReduceMean, above, positions, true);
+    let above = cx.patch.binary(hint, OpKind::Subtract, above, mean);
+    let element = cx.patch.fact(map).element;
+    if reduction == Reduction::Mean { over_k(cx, hint, above, element) } else { above }
 }
 
 /// The result for mask k at the place of position k, in the layout of the map.
@@ -245,7 +322,7 @@ fn pooled_copies(
     out: OutletId,
     value: OutletId,
     positions: &[usize],
-) -> Result<Applied, Why> {
+) -> Result<OutletId, Why> {
     let rank = cx.patch.fact(value).rank();
     let others = (1..rank).filter(|axis| !positions.contains(axis));
     if cx.view().batch(out)? != 0 || positions.contains(&0) {
@@ -255,6 +332,5 @@ fn pooled_copies(
     let hint = cx.view().node(out).name.clone();
     let moved = cx.patch.transpose(&hint, value, &order);
     let sizes = cx.view().copies_sizes(out)?;
-    let copies = cx.patch.reshape(&hint, moved, &sizes);
-    Ok(Applied::one(Form::Dense(copies)))
+    Ok(cx.patch.reshape(&hint, moved, &sizes))
 }

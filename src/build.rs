@@ -76,6 +76,7 @@ fn build_on(
         size: options.saliency_size,
         encoding: options.encoding(),
         strategy: options.strategy,
+        quantized: options.quantized,
         budget: options.memory_budget,
         name: &options.output_name,
     };
@@ -126,6 +127,9 @@ impl Built {
         if options.feature_vector {
             subject.record_features(model, &mut record);
             record.add(key::FEATURE_VECTOR, &options.feature_vector_name);
+        }
+        if self.branch.smoothed {
+            record.add(key::QUANTIZED, "smooth");
         }
         if let Some(form) = self.branch.form(options.strategy) {
             record.add(key::LOWERING, form.name());

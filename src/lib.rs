@@ -115,7 +115,7 @@ mod tasks;
 pub mod verify;
 
 pub use error::{Error, Result};
-pub use forward::{Kernel, Strategy};
+pub use forward::{Kernel, Quantized, Strategy};
 pub use insert::{insert, list_targets};
 pub use insertion::{Insertion, Outcome, remove};
 pub use interrupt::Interrupt;

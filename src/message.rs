@@ -71,6 +71,8 @@ pub enum Setting {
     Preset,
     /// Probability that a cell of RISE's masks is kept.
     Probability,
+    /// Whether the quantization of activations is a part of the head.
+    Quantized,
     /// Taking a branch out again.
     Remove,
     /// How a photo gets the input's size.
@@ -135,6 +137,7 @@ impl Setting {
             Self::Overwrite => "overwrite",
             Self::Preset => "preset",
             Self::Probability => "probability",
+            Self::Quantized => "quantized",
             Self::Remove => "remove",
             Self::Resize => "resize",
             Self::SaliencySize => "saliency_size",

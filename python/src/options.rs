@@ -48,6 +48,7 @@ fn branch(keywords: &mut Keywords<'_>, options: &mut Options) -> PyResult<()> {
     set(&mut options.saliency_type, saliency_type.or((!options.scaling).then_some(SaliencyType::F32)));
     set(&mut options.output_name, keywords.value("output_name", as_it_is)?);
     set(&mut options.strategy, keywords.value("lowering", FromStr::from_str)?);
+    set(&mut options.quantized, keywords.value("quantized", FromStr::from_str)?);
     set(&mut options.memory_budget, keywords.value("memory_budget", inserting::byte_size)?);
     Ok(())
 }

@@ -44,6 +44,7 @@ class ShapeOptions(TypedDict, total=False):
     saliency_type: Literal["u8", "f32"] | None
     output_name: str | None
     lowering: Literal["auto", "dense"] | None
+    quantized: Literal["smooth", "exact"] | None
     memory_budget: int | str | None
 
 

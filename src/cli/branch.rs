@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::process::{Open, choice, choice_or_auto};
-use crate::{Kernel, Options, SaliencyType, Strategy, Task, options};
+use crate::{Kernel, Options, Quantized, SaliencyType, Strategy, Task, options};
 
 /// How a branch is built, methods and classes aside.
 #[derive(Debug, Args)]
@@ -64,6 +64,11 @@ pub(super) struct BranchArgs {
     #[arg(long, default_value = "auto", value_parser = choice::<Strategy>(), help_heading = "Branch")]
     lowering: Strategy,
 
+    /// Models in INT8: smooth leaves the quantization of activations out of the branch, whose steps are larger than what
+    /// masks differ by; exact keeps it
+    #[arg(long, default_value = "smooth", value_parser = choice::<Quantized>(), help_heading = "Branch")]
+    quantized: Quantized,
+
     /// Most memory that copies of activations may take, where copies are needed
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = options::byte_size, help_heading = "Branch")]
     memory_budget: u64,
@@ -85,6 +90,7 @@ impl BranchArgs {
             saliency_type: self.saliency_type.unwrap_or(saliency_type),
             output_name: self.output_name.clone(),
             strategy: self.lowering,
+            quantized: self.quantized,
             memory_budget: self.memory_budget,
             ..Options::default()
         }

@@ -72,8 +72,9 @@ mod tests {
         let mut files = Vec::new();
         sources(&root, &mut files);
         // Names of what is no flag begin like some, as --scale does in --scaled.
-        let whole =
-            |text: &str, at: usize| !text[at..].starts_with(|c: char| c.is_alphanumeric() || "-_".contains(c));
+        let whole = |text: &str, at: usize| {
+            !text[at..].starts_with(|c: char| c.is_alphanumeric() || "-_".contains(c))
+        };
         let flags: Vec<String> = flags().into_iter().collect();
         assert!(files.len() > 50 && flags.len() > 50);
         for path in files.iter().filter(|path| !path.starts_with(root.join("cli"))) {

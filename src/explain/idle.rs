@@ -65,6 +65,7 @@ fn of_branches(options: &ExplainOptions, built: bool) -> Vec<Use> {
         (Setting::Scaling, given.scaling != usual.scaling),
         (Setting::SaliencyType, given.saliency_type != usual.saliency_type),
         (Setting::Strategy, given.strategy != usual.strategy),
+        (Setting::Quantized, given.quantized != usual.quantized),
         (Setting::MemoryBudget, given.memory_budget != usual.memory_budget),
     ];
     let whose = "of branches, and none is built";

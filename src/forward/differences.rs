@@ -251,7 +251,8 @@ impl Arithmetic<'_, '_> {
             let error = this.unary(OpKind::Erf, scaled);
             let share = this.plus(error, 1.0);
             let share = this.scaled(share, 0.5);
-            let density = this.bell(x, 0.5, std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2 / 2.0);
+            let density =
+                this.bell(x, 0.5, std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2 / 2.0);
             let moved = this.times(x, density);
             this.add(share, moved)
         })

@@ -13,7 +13,7 @@ use super::scores::{Scores, scores};
 use super::values::Values;
 use super::why::Why;
 use crate::analysis::{Labels, Target};
-use crate::graph::{NodeId, OutletId};
+use crate::graph::{NodeId, OpKind, OutletId};
 use crate::ir::Classes;
 use crate::message::Message;
 use crate::patch::Patch;
@@ -29,6 +29,17 @@ pub enum Strategy {
     Auto,
     /// Copies from the start: slow, simple, and the oracle for the others.
     Dense,
+}
+
+/// What becomes of the quantization of activations (FakeQuantize) in a head that is evaluated under masks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quantized {
+    /// It is left out: within its range it is the identity but for a rounding, which is larger than what masks differ by.
+    #[default]
+    Smooth,
+    /// It is a part of the head as any other.
+    Exact,
 }
 
 /// What became of one operation of the head.
@@ -58,6 +69,8 @@ pub(crate) struct MaskedHead<'a> {
     pub(crate) mask: Mask,
     /// Which forms may be used.
     pub(crate) strategy: Strategy,
+    /// What becomes of quantized activations.
+    pub(crate) quantized: Quantized,
     /// Most bytes of copies that may be alive at one time.
     pub(crate) budget: u64,
 }
@@ -69,6 +82,8 @@ pub(crate) struct Evaluated {
     pub(crate) scores: Scores,
     /// What became of each operation, in order of evaluation.
     pub(crate) steps: Vec<Step>,
+    /// Whether quantization of activations was left out.
+    pub(crate) smoothed: bool,
     /// Most bytes of copies that are alive at one time, an unknown batch counted as one sample; 0 where nothing
     /// was copied, `None` where other extents are unknown.
     pub(crate) dense_bytes: Option<u64>,
@@ -85,7 +100,7 @@ pub(crate) fn evaluate(
     head: &MaskedHead<'_>,
     classes: &Classes,
 ) -> Result<Evaluated, Reason> {
-    let MaskedHead { labels, target, logits, mask, strategy, budget } = *head;
+    let MaskedHead { labels, target, logits, mask, strategy, quantized, budget } = *head;
     let model = patch.model();
     let masked = target.masked();
     let nodes = between(model, &masked, logits.outlet.node);
@@ -99,15 +114,20 @@ pub(crate) fn evaluate(
     if strategy == Strategy::Dense {
         copy(&mut cx, &masked)?;
     }
-    let mut steps = Vec::new();
+    let (mut steps, mut smoothed) = (Vec::new(), false);
     for &id in &nodes {
         let op = cx.operation(id);
+        if quantized == Quantized::Smooth && op.node.op.kind == OpKind::FakeQuantize {
+            smoothed = true;
+            steps.extend(left_out(&mut cx, op));
+            continue;
+        }
         steps.extend(step(&mut cx, op)?);
     }
     cx.memory.check(model.graph(), &nodes, budget, target.outlet)?;
     let scores = scores(&mut cx, logits, classes).map_err(|why| refused(&cx, logits.outlet, &why))?;
     let dense_bytes = cx.memory.known_peak(model.graph(), &nodes);
-    Ok(Evaluated { scores, steps, dense_bytes })
+    Ok(Evaluated { scores, steps, smoothed, dense_bytes })
 }
 
 fn refused(cx: &Context<'_, '_>, outlet: OutletId, why: &Why) -> Reason {
@@ -123,6 +143,21 @@ fn copy(cx: &mut Context<'_, '_>, masked: &[OutletId]) -> Result<(), Reason> {
         cx.memory.lose(place, Some(Why::AskedFor));
     }
     Ok(())
+}
+
+/// Takes what an operation reads for what it makes.
+fn left_out(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Option<Step> {
+    let (input, out) = (op.first().ok()?, op.out());
+    let value = cx.view().unblanked(input);
+    cx.values.replaced.insert(out, value);
+    if let Some(values) = cx.values.at_weights.get(&input).cloned() {
+        cx.values.at_weights.insert(out, values);
+    }
+    let form = cx.form(input)?;
+    let step = kind(cx, op.id, Some(&form), true);
+    record(cx, op.id, vec![form]);
+    let (layer, op) = (op.node.name.clone(), op.node.op.type_name().to_owned());
+    Some(Step { layer, op, form: step, why: None })
 }
 
 /// Evaluates one operation; `None` where its result does not depend on the mask.
@@ -204,7 +239,6 @@ mod tests {
     use super::*;
     use crate::analysis::{Way, blocks, layout, sources};
     use crate::forward::mask::Kernel;
-    use crate::graph::OpKind;
     use crate::model::Model;
 
     /// A head of tokens under a kernel: the weights that are compared in the graph, and rows of distinct tokens.
@@ -218,8 +252,8 @@ mod tests {
         // Norms are computed from what is masked: they are not linear.
         let target = Target { outlet, layout, normed: Vec::new() };
         let mask = Mask { kernel, class_token: true };
-        let (strategy, budget) = (Strategy::Auto, u64::MAX);
-        let head = MaskedHead { labels: &labels, target: &target, logits, mask, strategy, budget };
+        let (strategy, quantized, budget) = (Strategy::Auto, Quantized::Exact, u64::MAX);
+        let head = MaskedHead { labels: &labels, target: &target, logits, mask, strategy, quantized, budget };
         let mut patch = Patch::new(model);
         let evaluated = evaluate(&mut patch, &head, &Classes::All).unwrap();
         assert!(evaluated.steps.iter().any(|step| step.form == FormKind::Distinct));

@@ -44,7 +44,9 @@ impl Laid {
                 let base = cx.patch.reshape(&hint, base, &sizes);
                 Ok(Self { rows, base, layout: Layout::PerPosition })
             }
-            Some(Form::Dense(Rows { outlet: rows, base: Some(base) })) => Self::copies(cx, outlet, rows, base),
+            Some(Form::Dense(Rows { outlet: rows, base: Some(base) })) => {
+                Self::copies(cx, outlet, rows, base)
+            }
             _ => Err(Why::NoDifference),
         }
     }
@@ -86,7 +88,12 @@ impl Laid {
     }
 
     /// Rows in this layout as those that stand for `outlet`.
-    pub(super) fn back(self, cx: &mut Context<'_, '_>, outlet: OutletId, rows: OutletId) -> Result<OutletId, Why> {
+    pub(super) fn back(
+        self,
+        cx: &mut Context<'_, '_>,
+        outlet: OutletId,
+        rows: OutletId,
+    ) -> Result<OutletId, Why> {
         match self.layout {
             Layout::PerPosition | Layout::Copies => Ok(rows),
             Layout::Split { .. } => {

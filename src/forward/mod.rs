@@ -33,7 +33,7 @@ mod values;
 mod why;
 
 pub(crate) use evaluate::{Evaluated, MaskedHead, evaluate};
-pub use evaluate::{Step, Strategy};
+pub use evaluate::{Quantized, Step, Strategy};
 pub use form::FormKind;
 pub use mask::Kernel;
 pub(crate) use mask::Mask;

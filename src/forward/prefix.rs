@@ -21,7 +21,12 @@ pub(super) fn prefix_tokens(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Opti
         return None;
     }
     if cx.mask.class_token {
-        return Some(op.out());
+        let value = cx.view().unblanked(first);
+        if value == first {
+            return Some(op.out());
+        }
+        let inputs = std::iter::once(value).chain(op.node.inputs.iter().skip(1).copied()).collect();
+        return cx.clone_alike(&op.node.name, op, inputs).first().copied();
     }
     // Blanked like the others.
     let (background, spread) = full(cx, first).ok()?;

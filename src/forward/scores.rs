@@ -47,16 +47,15 @@ pub(super) fn scores(cx: &mut Context<'_, '_>, logits: &Logits, classes: &Classe
     let Some(wanted) = Wanted::new(cx, logits, classes) else { return of_all(cx, logits) };
     let mut restricted = Restricted { cx, wanted, seen: Vec::new() };
     if let Ok(outlet) = restricted.value(logits.outlet) {
-        let base = base_of(cx, logits, Order::ClassesFirst)
-            .map(|base| wanted.take(cx, "targets/base", base, 1));
+        let base =
+            base_of(cx, logits, Order::ClassesFirst).map(|base| wanted.take(cx, "targets/base", base, 1));
         return Ok(Scores { outlet, order: Order::ClassesFirst, base });
     }
     // The last product could not be restricted: evaluate all classes and take some.
     let all = of_all(cx, logits)?;
     let all = classes_first(cx, all);
     let outlet = wanted.take(cx, "targets", all, 1);
-    let base =
-        base_of(cx, logits, Order::ClassesFirst).map(|base| wanted.take(cx, "targets/base", base, 1));
+    let base = base_of(cx, logits, Order::ClassesFirst).map(|base| wanted.take(cx, "targets/base", base, 1));
     Ok(Scores { outlet, order: Order::ClassesFirst, base })
 }
 
@@ -203,7 +202,8 @@ impl Restricted<'_, '_, '_> {
         match op.action {
             Action::Elementwise(_) => self.elementwise(&hint, op, class),
             Action::Pointwise(Zero::Kept | Zero::Lost)
-                if op.node.inputs.len() == 1 && (!self.differs(op) || is_linear(&op.node.op.kind, &[true])) =>
+                if op.node.inputs.len() == 1
+                    && (!self.differs(op) || is_linear(&op.node.op.kind, &[true])) =>
             {
                 let x = self.value(op.first()?)?;
                 Ok(self.cloned(&hint, op, vec![x]))

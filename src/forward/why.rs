@@ -130,8 +130,6 @@ pub(super) enum Why {
     WeightedPool,
     #[error("tokens that belong to no position take part as well")]
     PrefixTakesPart,
-    #[error("what it pools was computed with blanked tokens")]
-    PoolsReplaced,
     #[error("it pools over a part of the positions")]
     PoolsPartOfPositions,
     #[error("it pools over more than the positions")]

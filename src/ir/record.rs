@@ -76,6 +76,8 @@ pub(crate) mod key {
         FEATURES = "features",
         /// Tensor name of the feature vector.
         FEATURE_VECTOR = "feature_vector",
+        /// `smooth` where the quantization of activations is left out of the head.
+        QUANTIZED = "quantized",
         /// The dearest form that was needed.
         LOWERING = "lowering",
         /// Bytes of the layers that were added.

@@ -12,7 +12,7 @@ mod vitreciprocam;
 use serde::Serialize;
 
 use crate::analysis::{Labels, Positions, Target, Turn};
-use crate::forward::{FormKind, Mask, Step, Strategy};
+use crate::forward::{FormKind, Mask, Quantized, Step, Strategy};
 use crate::graph::OutletId;
 use crate::ir::Classes;
 use crate::patch::Patch;
@@ -137,6 +137,7 @@ pub(crate) struct Request<'a> {
     pub(crate) size: (usize, usize),
     pub(crate) encoding: Encoding,
     pub(crate) strategy: Strategy,
+    pub(crate) quantized: Quantized,
     pub(crate) budget: u64,
     /// Name of the saliency output.
     pub(crate) name: &'a str,
@@ -159,6 +160,8 @@ pub(crate) struct Branch {
     pub(crate) saliency: OutletId,
     /// What became of each operation of the head.
     pub(crate) steps: Vec<Step>,
+    /// Whether quantization of activations was left out.
+    pub(crate) smoothed: bool,
     /// Bytes of copies alive at one time, where known.
     pub(crate) dense_bytes: Option<u64>,
 }

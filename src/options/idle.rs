@@ -1,7 +1,6 @@
 //! Settings that change nothing for the method that was chosen.
 
 use super::Options;
-use crate::ir::Classes;
 use crate::message::{Message, Setting, message};
 use crate::methods::Method;
 
@@ -18,15 +17,14 @@ impl Options {
             method == Method::ClassProbabilityMap,
         );
         let masks = ("of methods that evaluate a head under masks", method.masks());
-        let classes = ("of methods that know classes", method.has_classes());
         let uses: [Use; 7] = [
             (Setting::SaliencySize, self.saliency_size != usual.saliency_size, maps.0, maps.1),
             (Setting::Block, self.block != usual.block, vit.0, vit.1),
             (Setting::Kernel, self.kernel != usual.kernel, vit.0, vit.1),
             (Setting::ClassToken, self.class_token != usual.class_token, vit.0, vit.1),
             (Setting::Strategy, self.strategy != usual.strategy, masks.0, masks.1),
+            (Setting::Quantized, self.quantized != usual.quantized, masks.0, masks.1),
             (Setting::MemoryBudget, self.memory_budget != usual.memory_budget, masks.0, masks.1),
-            (Setting::Classes, self.classes != Classes::All, classes.0, classes.1),
         ];
         let idle = uses.into_iter().filter(|(_, given, _, used)| *given && !used);
         idle.map(|(setting, _, whose, _)| no_effect(setting, whose)).collect()
@@ -51,7 +49,6 @@ mod tests {
             kernel: Kernel::Single,
             class_token: false,
             memory_budget: 1,
-            classes: Classes::Top(3),
             ..Options::default()
         };
         let said =
@@ -61,7 +58,7 @@ mod tests {
             said(Method::VitReciproCam)[0].starts_with("`saliency_size` has no effect: it is a setting of ")
         );
         assert_eq!(said(Method::ReciproCam).len(), 4);
-        assert_eq!(said(Method::ActivationMap).len(), 6);
+        assert_eq!(said(Method::ActivationMap).len(), 5);
         assert_eq!(said(Method::ClassProbabilityMap).len(), 4);
         for method in Method::ALL {
             assert!(Options::default().without_effect(method).is_empty());

@@ -12,7 +12,7 @@ pub use values::{anchors, byte_size, count, method, saliency_size, task};
 
 use crate::analysis::Labels;
 use crate::error::{Error, Result};
-use crate::forward::{Kernel, Strategy};
+use crate::forward::{Kernel, Quantized, Strategy};
 use crate::ir::{Classes, Dim, Record, key};
 use crate::message::{Setting, message};
 use crate::methods::{Encoding, Method, SaliencyType};
@@ -56,6 +56,8 @@ pub struct Options {
     pub feature_vector_name: String,
     /// Which forms the lowering may use (`--lowering`).
     pub strategy: Strategy,
+    /// Quantized models: whether the quantization of activations is a part of the head (`--quantized`).
+    pub quantized: Quantized,
     /// Most bytes of copied activations that a dense branch may keep alive, for one batch; 2 GiB by default.
     pub memory_budget: u64,
 }
@@ -89,6 +91,7 @@ impl Default for Options {
             feature_vector: false,
             feature_vector_name: FEATURE_VECTOR.to_owned(),
             strategy: Strategy::Auto,
+            quantized: Quantized::default(),
             memory_budget: 2 << 30,
         }
     }

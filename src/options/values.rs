@@ -4,7 +4,7 @@
 //! give, and leave it to the caller to name the option and what was given.
 
 use crate::error::{Error, Result};
-use crate::forward::{Kernel, Strategy};
+use crate::forward::{Kernel, Quantized, Strategy};
 use crate::methods::{Method, SaliencyType};
 use crate::tasks::Task;
 
@@ -52,6 +52,7 @@ pub(crate) use choice;
 choice!(Task: Classification "classification", Detection "detection");
 choice!(SaliencyType: U8 "u8", F32 "f32");
 choice!(Strategy: Auto "auto", Dense "dense");
+choice!(Quantized: Smooth "smooth", Exact "exact");
 choice!(Method: ReciproCam "reciprocam", VitReciproCam "vitreciprocam", ActivationMap "activationmap",
     ClassProbabilityMap "classprobabilitymap");
 
@@ -186,6 +187,7 @@ mod tests {
         check::<Kernel>();
         check::<SaliencyType>();
         check::<Strategy>();
+        check::<Quantized>();
         check::<Method>();
         assert_eq!(method("auto").unwrap(), None);
         assert_eq!(method("reciprocam").unwrap(), Some(Method::ReciproCam));

@@ -18,6 +18,10 @@ pub(super) struct Head {
     pub(super) inputs: Vec<OutletId>,
     /// What it computes.
     pub(super) output: OutletId,
+    /// Whether quantization of what depends on a masked value is left out.
+    pub(super) smooth: bool,
+    /// Whether each node carries data of a masked value.
+    of_target: Vec<bool>,
     /// Whether each node of the graph is part of it.
     inside: Vec<bool>,
 }
@@ -58,7 +62,10 @@ impl Head {
                 labels.join("', '")
             ));
         }
-        let mut head = Self { inputs: masked.to_vec(), output: logits, inside: vec![false; graph.len()] };
+        let inside = vec![false; graph.len()];
+        let carried = of_target.clone();
+        let mut head =
+            Self { inputs: masked.to_vec(), output: logits, smooth: false, of_target: carried, inside };
         let mut open = vec![logits.node];
         while let Some(id) = open.pop() {
             if std::mem::replace(&mut head.inside[id.0], true) {
@@ -81,6 +88,19 @@ impl Head {
         Ok(head)
     }
 
+    /// What is read in the place of a value: of quantized data of a masked value, where that is left out, the data.
+    fn read(&self, graph: &Graph, outlet: OutletId) -> OutletId {
+        let mut at = outlet;
+        while self.smooth && self.of_target[at.node.0] && !self.inputs.contains(&at) {
+            let node = graph.node(at.node);
+            match (&node.op.kind, node.inputs.first()) {
+                (OpKind::FakeQuantize, Some(data)) => at = *data,
+                _ => break,
+            }
+        }
+        at
+    }
+
     /// The head's XML: inputs and output as here, inputs with the given types and shapes.
     pub(super) fn emit(&self, document: &Document, graph: &Graph, signatures: &[Signature]) -> String {
         let mut net = Net::new(document);
@@ -94,11 +114,12 @@ impl Head {
         for (id, node) in graph.nodes().filter(|(id, _)| self.inside[id.0]) {
             for (slot, &input) in node.inputs.iter().enumerate() {
                 let to = (node.layer, document.layers()[id.0].inputs[slot].id);
+                let input = self.read(graph, input);
                 let from = sources.get(&input).copied().unwrap_or_else(|| port_of(graph, input));
                 net.edge(from, to);
             }
         }
-        net.result(port_of(graph, self.output));
+        net.result(port_of(graph, self.read(graph, self.output)));
         net.finish(document, "head")
     }
 }

@@ -39,6 +39,8 @@ pub(super) enum Method {
         targets: Classes,
         /// What is kept.
         masking: Masking,
+        /// Whether the head is without the quantization of activations.
+        smooth: bool,
     },
     /// Mean over channels.
     ActivationMap {
@@ -47,6 +49,15 @@ pub(super) enum Method {
     },
     /// Class scores of a detector.
     ClassMaps(Detector),
+}
+
+/// Whether the record says that the quantization of activations is left out.
+fn smooth(record: &Record<'_>) -> Result<bool, String> {
+    match record.get(key::QUANTIZED) {
+        None | Some("exact") => Ok(false),
+        Some("smooth") => Ok(true),
+        Some(other) => Err(format!("{} is '{other}', not smooth or exact", key::QUANTIZED)),
+    }
 }
 
 /// The feature map that maps are made from.
@@ -127,6 +138,7 @@ impl Definition {
                 features: features(record, graph)?,
                 logits: record.outlet(graph, key::LOGITS)?,
                 targets: record.targets()?,
+                smooth: smooth(record)?,
             },
             "activationmap" => Method::ActivationMap { features: features(record, graph)? },
             "classprobabilitymap" => Method::ClassMaps(Detector::read(record, graph, record.targets()?)?),

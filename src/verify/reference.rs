@@ -96,10 +96,11 @@ impl<'a> Reference<'a> {
     pub(super) fn new(runtime: &mut Runtime, model: &'a Model, definition: &'a Definition) -> Result<Self> {
         let graph = model.graph();
         let (wanted, head) = match &definition.method {
-            Method::Masked { features, logits, masking, .. } => {
+            Method::Masked { features, logits, masking, smooth, .. } => {
                 let also = masking.also.iter().map(|(outlet, _)| *outlet);
                 let masked: Vec<OutletId> = std::iter::once(features.target).chain(also).collect();
-                let head = Head::new(graph, &masked, *logits).map_err(Error::usage)?;
+                let mut head = Head::new(graph, &masked, *logits).map_err(Error::usage)?;
+                head.smooth = *smooth;
                 let mut wanted = vec![features.target, *logits];
                 wanted.extend(&head.inputs[1..]);
                 wanted.extend(features.extents.iter().map(|(outlet, _)| *outlet));
@@ -261,8 +262,18 @@ impl<'a> Reference<'a> {
         (whole, positions): (&[f64], &[usize]),
     ) -> Result<Vec<f64>> {
         let scores = whole.len();
+        // Without its quantization the head gives other logits; that it was taken out right is seen with it.
+        let smooth = self.head.as_mut().is_some_and(|head| std::mem::take(&mut head.smooth));
+        let checked = self.head_for(runtime, &inputs).and_then(|head| check_head(whole, &head.run(&inputs)?));
+        if let (true, Some(head)) = (smooth, &mut self.head) {
+            (head.smooth, self.compiled) = (true, None);
+        }
+        checked?;
         let session = self.head_for(runtime, &inputs)?;
-        check_head(whole, &session.run(&inputs)?)?;
+        let own = match smooth {
+            true => session.run(&inputs)?.first().map(Tensor::values).transpose()?.unwrap_or_default(),
+            false => whole.to_vec(),
+        };
         let mut mosaics = Vec::new();
         for (geometry, tensor) in geometries.iter().zip(&inputs) {
             mosaics.push(Mosaic::new(geometry, tensor, masking.prefix)?);
@@ -286,7 +297,11 @@ impl<'a> Reference<'a> {
             session.bind_one(input, tensor)?;
         }
         session.infer()?;
-        check_head(whole, &[session.output(0)?])?;
+        check_head(&own, &[session.output(0)?])?;
+        if smooth {
+            // The next set of inputs begins with the other one.
+            self.compiled = None;
+        }
         Ok(maps)
     }
 

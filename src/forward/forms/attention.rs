@@ -306,8 +306,7 @@ fn attend(
         let rank = cx.patch.fact(background).rank();
         let order: Vec<usize> = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
         let hint = op.hint("rest");
-        let background =
-            if transposed { cx.patch.transpose(&hint, background, &order) } else { background };
+        let background = if transposed { cx.patch.transpose(&hint, background, &order) } else { background };
         cx.patch.binary(&op.hint("blank"), OpKind::Add, result, background)
     };
     let rows = match weights {

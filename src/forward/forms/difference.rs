@@ -30,9 +30,9 @@ pub(super) fn rule(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Result<Applie
         | Action::Transpose { .. }
         | Action::Reshape
         | Action::Select(_) => linear(cx, op, kind)?,
-        Action::Window(Window { kind: WindowKind::Convolution | WindowKind::Pool(Reduction::Mean), .. }) => {
-            linear(cx, op, kind)?
-        }
+        Action::Window(Window {
+            kind: WindowKind::Convolution | WindowKind::Pool(Reduction::Mean), ..
+        }) => linear(cx, op, kind)?,
         Action::MatMul { .. } if masked(cx, op).len() == 1 => linear(cx, op, kind)?,
         Action::Concat { .. } if masked(cx, op).len() == op.node.inputs.len() => linear(cx, op, kind)?,
         _ => return Err(Why::NoDifference),
@@ -82,7 +82,9 @@ fn linear(cx: &mut Context<'_, '_>, op: Operation<'_>, kind: FormKind) -> Result
         cx.values.forms.insert(*outlet, alone);
     }
     let made = match kind {
-        FormKind::Dense => dense::on_copies(cx, op).map(|copies| copies.into_iter().map(Form::copies).collect()),
+        FormKind::Dense => {
+            dense::on_copies(cx, op).map(|copies| copies.into_iter().map(Form::copies).collect())
+        }
         _ => per_position::rule(cx, op).map(|applied| applied.forms),
     };
     cx.values.forms.extend(before);
@@ -128,12 +130,7 @@ fn elementwise(cx: &mut Context<'_, '_>, op: Operation<'_>, kind: FormKind) -> R
 }
 
 /// A constant added to or subtracted from differences is none of them.
-fn alone(
-    cx: &mut Context<'_, '_>,
-    op: Operation<'_>,
-    kind: FormKind,
-    first: bool,
-) -> Result<Vec<Form>, Why> {
+fn alone(cx: &mut Context<'_, '_>, op: Operation<'_>, kind: FormKind, first: bool) -> Result<Vec<Form>, Why> {
     let outlet = op.node.inputs.get(usize::from(!first)).copied().ok_or(Why::NoInputs)?;
     let fact = cx.view().fact(op.out());
     if cx.view().fact(outlet).shape != fact.shape {
@@ -177,10 +174,8 @@ fn product(cx: &mut Context<'_, '_>, op: Operation<'_>, kind: FormKind) -> Resul
     let mut arithmetic = arithmetic(cx, op);
     let rows = match op.node.op.kind {
         OpKind::SquaredDifference => {
-            let difference = Pair {
-                base: arithmetic.less(x.base, y.base),
-                above: arithmetic.less(x.rows, y.rows),
-            };
+            let difference =
+                Pair { base: arithmetic.less(x.base, y.base), above: arithmetic.less(x.rows, y.rows) };
             arithmetic.square(difference)
         }
         _ if op.node.inputs[0] == op.node.inputs[1] => arithmetic.square(pair(x)),

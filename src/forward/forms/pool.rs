@@ -81,9 +81,6 @@ pub(super) fn over_positions(
     axes: &[usize],
 ) -> Result<Applied, Why> {
     cx.view().no_prefix(map)?;
-    if cx.view().unblanked(map) != map {
-        return Err(Why::PoolsReplaced);
-    }
     only_binary(cx.mask)?;
     let positions = cx.view().positions(map)?;
     let shape = cx.patch.fact(map).shape.clone();
@@ -97,7 +94,7 @@ pub(super) fn over_positions(
     let base = base_of_pooled(cx, op, map, reduction, &positions)?;
     let value = match base {
         Some(_) => above_mean(cx, &op.node.name, map, reduction, &positions),
-        None => pooled(cx, &op.node.name, map, reduction, &positions)?,
+        None => extreme(cx, &op.node.name, map, reduction, &positions)?,
     };
     let rows = |outlet| Rows { outlet, base };
     if cx.view().vector(out).is_err() {
@@ -120,18 +117,15 @@ fn above_background(
     map: OutletId,
     positions: &[usize],
 ) -> (OutletId, Option<OutletId>) {
-    let Some(Background::Value(background)) = cx.view().background(map) else { return (map, None) };
-    let shape = &cx.patch.fact(background).shape;
-    let shift = cx.patch.fact(map).rank() - shape.len();
-    let uniform =
-        positions.iter().all(|axis| axis.checked_sub(shift).is_none_or(|axis| shape[axis].is_one()));
-    if uniform {
+    let value = cx.view().unblanked(map);
+    let Some(Background::Value(background)) = cx.view().background(map) else { return (value, None) };
+    if uniform(cx, map, background, positions) {
         // The same everywhere: what is above it differs from mask to mask as the map does.
-        return (map, Some(background));
+        return (value, Some(background));
     }
     let part = format!("{hint}/rest");
     let background = at_every_position(cx, &part, map, background, positions);
-    (cx.patch.binary(&part, OpKind::Subtract, map, background), Some(background))
+    (cx.patch.binary(&part, OpKind::Subtract, value, background), Some(background))
 }
 
 /// The mean of a pooled value over all masks, in the original's shape: with v the map, r the background and K positions
@@ -150,7 +144,8 @@ fn base_of_pooled(
     }
     let hint = op.hint("base");
     let (_, background) = above_background(cx, &op.node.name, map, positions);
-    let mut base = cx.patch.reduce(&hint, OpKind::ReduceMean, map, positions, true);
+    let value = cx.view().unblanked(map);
+    let mut base = cx.patch.reduce(&hint, OpKind::ReduceMean, value, positions, true);
     if let Some(background) = background {
         let rank = cx.patch.fact(base).rank();
         let missing: Vec<usize> = (0..rank - cx.patch.fact(background).rank()).collect();
@@ -185,8 +180,8 @@ fn above_mean(
     if reduction == Reduction::Mean { over_k(cx, hint, above, element) } else { above }
 }
 
-/// The result for mask k at the place of position k, in the layout of the map.
-fn pooled(
+/// The largest or least of all positions, for mask k at the place of position k, in the layout of the map.
+fn extreme(
     cx: &mut Context<'_, '_>,
     hint: &str,
     map: OutletId,
@@ -197,67 +192,25 @@ fn pooled(
     if !element.is_float() {
         return Err(Why::PoolsNoRealNumbers);
     }
-    let background = cx.view().background(map).unwrap_or(Background::Zero);
-    // Not the view's spread, which asks for a batch as well.
-    let uniform = match background {
-        Background::Zero => true,
-        Background::Value(value) => {
-            let shape = &cx.patch.fact(value).shape;
-            let shift = cx.patch.fact(map).rank() - shape.len();
-            positions.iter().all(|axis| axis.checked_sub(shift).is_none_or(|axis| shape[axis].is_one()))
-        }
+    let kind = match reduction {
+        Reduction::Max => OpKind::Maximum,
+        Reduction::Min => OpKind::Minimum,
+        _ => return Err(Why::NoOneHotReduction),
     };
-    match (reduction, background) {
-        (Reduction::Mean, Background::Zero) => Ok(over_k(cx, hint, map, element)),
-        (Reduction::Sum, Background::Zero) => Ok(map),
-        (Reduction::Mean | Reduction::Sum, Background::Value(background)) => {
-            let sum = match uniform {
-                true => with_uniform_others(cx, hint, map, background, element),
-                false => with_others(cx, hint, map, background, positions),
-            };
-            Ok(if reduction == Reduction::Mean { over_k(cx, hint, sum, element) } else { sum })
-        }
-        (Reduction::Max | Reduction::Min, background) if uniform => {
-            let background = match background {
-                Background::Value(background) => background,
-                Background::Zero => cx.patch.float("zero", element, 0.0),
-            };
-            let kind = if reduction == Reduction::Max { OpKind::Maximum } else { OpKind::Minimum };
-            Ok(cx.patch.binary(hint, kind, map, background))
-        }
-        _ => Err(Why::NoOneHotReduction),
-    }
+    let background = match cx.view().background(map) {
+        Some(Background::Value(value)) if uniform(cx, map, value, positions) => value,
+        Some(Background::Value(_)) => return Err(Why::NoOneHotReduction),
+        _ => cx.patch.float("zero", element, 0.0),
+    };
+    let value = cx.view().unblanked(map);
+    Ok(cx.patch.binary(hint, kind, value, background))
 }
 
-/// `v + (K-1) background`, where that is the same at all positions.
-fn with_uniform_others(
-    cx: &mut Context<'_, '_>,
-    hint: &str,
-    map: OutletId,
-    background: OutletId,
-    element: ElementType,
-) -> OutletId {
-    let part = format!("{hint}/rest");
-    let k = cx.view().k();
-    let count = cx.patch.size_float("positions", &k, element);
-    let all = cx.patch.binary(&part, OpKind::Multiply, background, count);
-    let others = cx.patch.binary(&part, OpKind::Subtract, all, background);
-    cx.patch.binary(hint, OpKind::Add, map, others)
-}
-
-/// `v - background[k]` and the sum of the background over all positions.
-fn with_others(
-    cx: &mut Context<'_, '_>,
-    hint: &str,
-    map: OutletId,
-    background: OutletId,
-    positions: &[usize],
-) -> OutletId {
-    let part = format!("{hint}/rest");
-    let background = at_every_position(cx, &part, map, background, positions);
-    let all = cx.patch.reduce(&part, OpKind::ReduceSum, background, positions, true);
-    let difference = cx.patch.binary(hint, OpKind::Subtract, map, background);
-    cx.patch.binary(hint, OpKind::Add, difference, all)
+/// Whether a background is the same at all positions. Not the view's spread, which asks for a batch as well.
+fn uniform(cx: &Context<'_, '_>, map: OutletId, background: OutletId, positions: &[usize]) -> bool {
+    let shape = &cx.patch.fact(background).shape;
+    let shift = cx.patch.fact(map).rank() - shape.len();
+    positions.iter().all(|axis| axis.checked_sub(shift).is_none_or(|axis| shape[axis].is_one()))
 }
 
 /// A background with all axes of the map and all of its positions, where it differs along some of them.

@@ -145,7 +145,9 @@ fn sources() -> BTreeMap<Module, Source> {
             let path = entry.unwrap().path();
             if path.is_dir() && path != root.join("bin") {
                 open.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && !path.ends_with("tests.rs")
+            {
                 files.push(path);
             }
         }

@@ -19,6 +19,7 @@ COMMANDS = {
     "fetch_models": "fetch_models.command",
     "int8_drift": "int8_drift.command",
     "make_fixtures.py": "fixtures.command",
+    "precision": "precision.command",
     "test_gallery": "gallery",
     "zoo": "zoo.command",
 }

@@ -16,11 +16,23 @@ use crate::tasks::{ChannelMap, Scale, ScoreMaps};
 /// Builds `[N, classes, H, W]`.
 pub(super) fn build(patch: &mut Patch<'_>, request: &Request<'_>, heads: &ScoreMaps) -> Branch {
     let scales: Vec<OutletId> = heads.scales.iter().map(|scale| best_of_anchors(patch, scale)).collect();
+    // Scores as what they fall short of each class's largest, which is added in the end: half precision holds them best where
+    // maps are highest.
+    let most: Vec<OutletId> = scales
+        .iter()
+        .map(|map| patch.reduce("scores/most", OpKind::ReduceMax, *map, &[2, 3], true))
+        .collect();
+    let below: Vec<OutletId> = scales
+        .iter()
+        .zip(&most)
+        .map(|(map, most)| patch.binary("scores/below", OpKind::Subtract, *map, *most))
+        .collect();
     // The size is that of the map as it is handed out.
     let (height, width) = request.size;
     let size = if request.turn().transposed { (width, height) } else { (height, width) };
-    let resized: Vec<OutletId> = scales.iter().map(|map| resize(patch, *map, size)).collect();
-    let mean = mean(patch, &resized);
+    let resized: Vec<OutletId> = below.iter().map(|map| resize(patch, *map, size)).collect();
+    let parts = [mean(patch, &resized), mean(patch, &most)];
+    let mean = patch.binary("scores/whole", OpKind::Add, parts[0], parts[1]);
     let probabilities = if heads.classes == 1 {
         patch.unary("probabilities", OpKind::Sigmoid, mean)
     } else {

@@ -160,6 +160,9 @@ impl Patch<'_> {
 
     /// Inserts axes of extent 1 at the given places of the result.
     pub(crate) fn unsqueeze(&mut self, hint: &str, x: OutletId, axes: &[usize]) -> OutletId {
+        if axes.is_empty() {
+            return x;
+        }
         let fact = self.fact(x).clone();
         let mut shape = fact.shape;
         for axis in axes {

@@ -102,6 +102,26 @@ impl Patch<'_> {
         OutletId::new(self.add_with(&name, op, inputs, facts, None).node, outlet.slot)
     }
 
+    /// A constant operand of an elementwise operation whose result has `rank` axes, in another shape that broadcasts alike.
+    ///
+    /// OpenVINO makes one of equal constants, and folds a scale into the weights of a product only where nothing else
+    /// reads it: where a branch scales by the same constant, the last bits of the original's outputs are others.
+    pub(crate) fn apart(&mut self, hint: &str, constant: OutletId, rank: usize) -> OutletId {
+        let shape = &self.fact(constant).shape;
+        let one_number = shape.iter().all(|dim| dim.is_one());
+        if one_number || !self.is_constant(constant) {
+            return constant;
+        }
+        let (own, leading) = (shape.len(), shape.first().is_some_and(|dim| dim.is_one()));
+        let mut sizes = self.sizes(constant);
+        if leading {
+            sizes.remove(0);
+        } else if own < rank {
+            sizes.insert(0, Size::Fixed(1));
+        }
+        self.reshape(hint, constant, &sizes)
+    }
+
     /// Whether all that is read of a value is scaled by a constant, perhaps after a constant was added.
     fn is_scaled(&self, id: NodeId) -> bool {
         let [user] = self.graph().users(id) else { return false };

@@ -189,7 +189,7 @@ mod tests {
             method: match targets {
                 Some(targets) => {
                     let masking = Masking { kernel: Kernel::Single, prefix: false, also: Vec::new() };
-                    Method::Masked { features, logits: outlet, targets, masking }
+                    Method::Masked { features, logits: outlet, targets, masking, smooth: false }
                 }
                 None => Method::ActivationMap { features },
             },

@@ -93,11 +93,16 @@ fn linear(cx: &mut Context<'_, '_>, op: Operation<'_>, kind: FormKind) -> Result
 
 /// Adds what becomes of the bases to rows of differences.
 fn with_base(cx: &mut Context<'_, '_>, op: Operation<'_>, rows: Vec<Form>) -> Result<Applied, Why> {
-    let inputs = op.node.inputs.iter().map(|input| {
+    let rank = op.node.outputs[0].fact.rank();
+    let mut inputs = Vec::new();
+    for input in &op.node.inputs {
         let base = cx.values.form(*input).and_then(Form::rows).and_then(|rows| rows.base);
-        base.unwrap_or_else(|| cx.view().unblanked(*input))
-    });
-    let inputs = inputs.collect();
+        let value = base.unwrap_or_else(|| cx.view().unblanked(*input));
+        inputs.push(match (base, op.action) {
+            (None, Action::Elementwise(_)) => cx.patch.apart(&op.hint("base"), value, rank),
+            _ => value,
+        });
+    }
     let bases = cx.clone_alike(&op.hint("base"), op, inputs);
     let pair = |(form, base): (Form, OutletId)| match form {
         Form::PerPosition(rows) => Ok(Form::PerPosition(Rows::above(base, rows.outlet))),
@@ -241,8 +246,8 @@ fn function(cx: &mut Context<'_, '_>, op: Operation<'_>, kind: FormKind) -> Resu
         (OpKind::Swish, None) if op.node.inputs.len() == 1 => arithmetic.swish(y),
         (OpKind::Swish, Some(1.0)) => arithmetic.swish(y),
         (OpKind::Gelu, None) => match node.attribute("approximation_mode") {
-            Some(mode) if mode.eq_ignore_ascii_case("tanh") => arithmetic.gelu_by_tanh(y, node),
-            _ => arithmetic.gelu(y, node),
+            Some(mode) if mode.eq_ignore_ascii_case("tanh") => arithmetic.gelu_by_tanh(y),
+            _ => arithmetic.gelu(y),
         },
         (OpKind::Power, Some(2.0)) => arithmetic.square(y),
         (OpKind::Power, Some(0.5)) => arithmetic.root(y),

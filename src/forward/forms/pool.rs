@@ -91,10 +91,12 @@ pub(super) fn over_positions(
         return Err(Why::PoolsMoreThanPositions);
     }
     let out = op.out();
-    let base = base_of_pooled(cx, op, map, reduction, &positions)?;
-    let value = match base {
-        Some(_) => above_mean(cx, &op.node.name, map, reduction, &positions),
-        None => extreme(cx, &op.node.name, map, reduction, &positions)?,
+    let (value, base) = match reduction {
+        Reduction::Mean | Reduction::Sum if cx.patch.fact(map).element.is_float() => {
+            let (rows, base) = mean_of_masks(cx, op, map, reduction, &positions);
+            (rows, Some(base))
+        }
+        _ => (extreme(cx, &op.node.name, map, reduction, &positions)?, None),
     };
     let rows = |outlet| Rows { outlet, base };
     if cx.view().vector(out).is_err() {
@@ -110,74 +112,66 @@ pub(super) fn over_positions(
     Ok(Applied::one(Form::PerPosition(rows(value))))
 }
 
-/// What is above the background, where anything stands there.
+/// What stands where a map is blanked.
+#[derive(Debug, Clone, Copy)]
+struct Blanked {
+    value: OutletId,
+    /// Whether it is still a part of what is said to be above it, being the same everywhere.
+    in_map: bool,
+}
+
+/// What differs from mask to mask as the map less its background does, and that background where there is any.
 fn above_background(
     cx: &mut Context<'_, '_>,
     hint: &str,
     map: OutletId,
     positions: &[usize],
-) -> (OutletId, Option<OutletId>) {
+) -> (OutletId, Option<Blanked>) {
     let value = cx.view().unblanked(map);
     let Some(Background::Value(background)) = cx.view().background(map) else { return (value, None) };
     if uniform(cx, map, background, positions) {
-        // The same everywhere: what is above it differs from mask to mask as the map does.
-        return (value, Some(background));
+        return (value, Some(Blanked { value: background, in_map: true }));
     }
     let part = format!("{hint}/rest");
     let background = at_every_position(cx, &part, map, background, positions);
-    (cx.patch.binary(&part, OpKind::Subtract, value, background), Some(background))
+    let above = cx.patch.binary(&part, OpKind::Subtract, value, background);
+    (above, Some(Blanked { value: background, in_map: false }))
 }
 
-/// The mean of a pooled value over all masks, in the original's shape: with v the map, r the background and K positions
-/// `(mean(v) + (K - 1) mean(r)) / K` for a mean, K times that for a sum. `None` for other reductions, whose results are no
-/// differences.
-fn base_of_pooled(
+/// A mean or sum of all positions as what each mask has more than all of them on average, at the place of its position in the
+/// layout of the map; and that average, in the original's shape.
+///
+/// With v the map, r the background and K positions, a mean under mask k is `(v_k - r_k) / K + mean(r)`, and a sum K times
+/// that. The map is divided before it is averaged: OpenVINO makes one of two equal operations, and would fuse less around
+/// that of the original.
+fn mean_of_masks(
     cx: &mut Context<'_, '_>,
     op: Operation<'_>,
     map: OutletId,
     reduction: Reduction,
     positions: &[usize],
-) -> Result<Option<OutletId>, Why> {
-    let element = cx.patch.fact(map).element;
-    if !matches!(reduction, Reduction::Mean | Reduction::Sum) || !element.is_float() {
-        return Ok(None);
-    }
+) -> (OutletId, OutletId) {
+    let (hint, element) = (&op.node.name, cx.patch.fact(map).element);
+    let (above, background) = above_background(cx, hint, map, positions);
+    let part = if reduction == Reduction::Mean { over_k(cx, hint, above, element) } else { above };
+    let mean = cx.patch.reduce(hint, OpKind::ReduceMean, part, positions, true);
+    let rows = cx.patch.binary(hint, OpKind::Subtract, part, mean);
     let hint = op.hint("base");
-    let (_, background) = above_background(cx, &op.node.name, map, positions);
-    let value = cx.view().unblanked(map);
-    let mut base = cx.patch.reduce(&hint, OpKind::ReduceMean, value, positions, true);
-    if let Some(background) = background {
-        let rank = cx.patch.fact(base).rank();
-        let missing: Vec<usize> = (0..rank - cx.patch.fact(background).rank()).collect();
-        let whole = cx.patch.unsqueeze(&hint, background, &missing);
-        let mean = cx.patch.reduce(&hint, OpKind::ReduceMean, whole, positions, true);
+    let mut base = mean;
+    if let Some(Blanked { value, in_map }) = background {
+        let missing: Vec<usize> = (0..cx.patch.fact(base).rank() - cx.patch.fact(value).rank()).collect();
+        let value = cx.patch.unsqueeze(&hint, value, &missing);
+        let mean = cx.patch.reduce(&hint, OpKind::ReduceMean, value, positions, true);
         let k = cx.view().k();
         let count = cx.patch.size_float("positions", &k, element);
-        let others = cx.patch.binary(&hint, OpKind::Multiply, mean, count);
-        let others = cx.patch.binary(&hint, OpKind::Subtract, others, mean);
-        base = cx.patch.binary(&hint, OpKind::Add, base, others);
-    }
-    if reduction == Reduction::Mean {
-        base = over_k(cx, &hint, base, element);
+        let all = cx.patch.binary(&hint, OpKind::Multiply, mean, count);
+        // What the map holds of it already is that of its own position.
+        let all = if in_map { cx.patch.binary(&hint, OpKind::Subtract, all, mean) } else { all };
+        let all = if reduction == Reduction::Mean { over_k(cx, &hint, all, element) } else { all };
+        base = cx.patch.binary(&hint, OpKind::Add, base, all);
     }
     let sizes = cx.view().original_sizes(op.out());
-    Ok(Some(cx.patch.reshape(&hint, base, &sizes)))
-}
-
-/// A map less its mean over positions, of what stands above the background: what pooling makes of each mask less what it
-/// makes of all of them on average.
-fn above_mean(
-    cx: &mut Context<'_, '_>,
-    hint: &str,
-    map: OutletId,
-    reduction: Reduction,
-    positions: &[usize],
-) -> OutletId {
-    let (above, _) = above_background(cx, hint, map, positions);
-    let mean = cx.patch.reduce(hint, OpKind::ReduceMean, above, positions, true);
-    let above = cx.patch.binary(hint, OpKind::Subtract, above, mean);
-    let element = cx.patch.fact(map).element;
-    if reduction == Reduction::Mean { over_k(cx, hint, above, element) } else { above }
+    (rows, cx.patch.reshape(&hint, base, &sizes))
 }
 
 /// The largest or least of all positions, for mask k at the place of position k, in the layout of the map.

@@ -142,8 +142,8 @@ fn above_background(
 /// layout of the map; and that average, in the original's shape.
 ///
 /// With v the map, r the background and K positions, a mean under mask k is `(v_k - r_k) / K + mean(r)`, and a sum K times
-/// that. The map is divided before it is averaged: OpenVINO makes one of two equal operations, and would fuse less around
-/// that of the original.
+/// that. A mean is made of a sum, and of a sum a mean: OpenVINO makes one of two equal operations, and would fuse less around
+/// that of the original. What is subtracted from is not divided first, which would round it.
 fn mean_of_masks(
     cx: &mut Context<'_, '_>,
     op: Operation<'_>,
@@ -153,11 +153,18 @@ fn mean_of_masks(
 ) -> (OutletId, OutletId) {
     let (hint, element) = (&op.node.name, cx.patch.fact(map).element);
     let (above, background) = above_background(cx, hint, map, positions);
-    let part = if reduction == Reduction::Mean { over_k(cx, hint, above, element) } else { above };
-    let mean = cx.patch.reduce(hint, OpKind::ReduceMean, part, positions, true);
-    let rows = cx.patch.binary(hint, OpKind::Subtract, part, mean);
+    let is_mean = reduction == Reduction::Mean;
+    let mean = match is_mean {
+        true => {
+            let sum = cx.patch.reduce(hint, OpKind::ReduceSum, above, positions, true);
+            over_k(cx, hint, sum, element)
+        }
+        false => cx.patch.reduce(hint, OpKind::ReduceMean, above, positions, true),
+    };
+    let rows = cx.patch.binary(hint, OpKind::Subtract, above, mean);
+    let rows = if is_mean { over_k(cx, hint, rows, element) } else { rows };
     let hint = op.hint("base");
-    let mut base = mean;
+    let mut base = if is_mean { over_k(cx, &hint, mean, element) } else { mean };
     if let Some(Blanked { value, in_map }) = background {
         let missing: Vec<usize> = (0..cx.patch.fact(base).rank() - cx.patch.fact(value).rank()).collect();
         let value = cx.patch.unsqueeze(&hint, value, &missing);
@@ -167,7 +174,7 @@ fn mean_of_masks(
         let all = cx.patch.binary(&hint, OpKind::Multiply, mean, count);
         // What the map holds of it already is that of its own position.
         let all = if in_map { cx.patch.binary(&hint, OpKind::Subtract, all, mean) } else { all };
-        let all = if reduction == Reduction::Mean { over_k(cx, &hint, all, element) } else { all };
+        let all = if is_mean { over_k(cx, &hint, all, element) } else { all };
         base = cx.patch.binary(&hint, OpKind::Add, base, all);
     }
     let sizes = cx.view().original_sizes(op.out());

@@ -141,16 +141,12 @@ impl SubjectReport {
 }
 
 /// What there is to say of a quantized model whose activations are not quantized in the branch.
-fn of_smoothed(plan: &Plan) -> Vec<Message> {
-    let left_out = message![
-        "the quantization of activations is left out of the branch, whose steps are larger than what masks differ by; ",
+fn of_smoothed() -> Message {
+    message![
+        "the quantization of activations is left out of the branch, as its steps may be larger than what masks differ by; ",
         Setting::Quantized.to("exact"),
         " keeps it"
-    ];
-    let tokens = plan.masked.as_ref().is_some_and(|masked| masked.target.layout.prefix() > 0);
-    let before = "behind class tokens the features of a quantized model keep little of what masks show: maps mean more \
-                  where the branch is inserted first and left out of quantization (ignored_scope of xai/.*)";
-    std::iter::once(left_out).chain(tokens.then(|| before.into())).collect()
+    ]
 }
 
 impl Report {
@@ -172,7 +168,7 @@ impl Report {
             ]);
         }
         if built.branch.smoothed {
-            notes.extend(of_smoothed(plan));
+            notes.push(of_smoothed());
         }
         let form = built.branch.form(options.strategy);
         let dense = form == Some(FormKind::Dense);

@@ -16,6 +16,7 @@ from ..fixtures.class_token import Classifier, by_slice
 from ..fixtures.cnn import SIZE
 from ..fixtures.quantized import basic_resnet
 from ..torch_models.convert import convert_torch, name_ports
+from ..precision.cutting import cut_model, read_by_branch, tapped_model
 from ..torch_models.torch_tools import prepare, smooth_images
 
 MEAN, SCALE = np.float32(imagenet.MEAN), np.float32(imagenet.SCALE)
@@ -68,18 +69,35 @@ def quantize(subject, model, **options):
     return nncf.quantize(model, dataset, subset_size=CALIBRATION, model_type=subject.kind, **options)
 
 
-def insert(model):
+def insert(model, **options):
     """The model with maps in float."""
-    return xai_insert.insert_xai(model, saliency_type="f32")
+    return xai_insert.insert_xai(model, saliency_type="f32", **options)
 
 
 def orders(subject):
     """Each order of the two steps, with its model."""
-    yield "INT8, branch", insert(quantize(subject, subject.model))
+    quantized = quantize(subject, subject.model)
+    for definition in ("exact", "smooth"):
+        yield f"INT8, branch, `{definition}`", insert(quantized, quantized=definition)
     explained = insert(subject.model)
     yield "branch, INT8", quantize(subject, explained)
     left_out = nncf.IgnoredScope(patterns=["xai/.*"])
     yield LEFT_OUT, quantize(subject, explained, ignored_scope=left_out)
+
+
+def floor(subject):
+    """Logits of the quantized model, and maps of the FP32 head on the features that it computes: no branch can do better."""
+    # Copies read what is masked and nothing else of the head.
+    explained = insert(subject.model, lowering="dense")
+    read = [key for key in read_by_branch(explained) if key[0] != "logits"]
+    quantized = quantize(subject, subject.model)
+    device = ov.Core().compile_model(tapped_model(quantized, read), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    head = ov.Core().compile_model(cut_model(explained, read), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = []
+    for image in subject.images[CALIBRATION:]:
+        logits, *values = (np.array(value) for value in device(image).values())
+        found.append((logits[0], np.array(next(iter(head(values).values())))[0]))
+    return found
 
 
 def run(model, images):
@@ -115,9 +133,12 @@ def figures():
     nncf.set_log_level(logging.ERROR)
     for subject in subjects():
         images = subject.images[CALIBRATION:]
-        expected = run(insert(subject.model), images)
+        expected, least = run(insert(subject.model), images), floor(subject)
+        yield subject.name, "floor: the FP32 head on features in INT8", compare(expected, least)
         for order, model in orders(subject):
-            yield subject.name, order, compare(expected, run(model, images))
+            found = run(model, images)
+            beside = compare(least, found) if order.startswith("INT8") else None
+            yield subject.name, order, compare(expected, found) | {"floor": beside}
 
 
 def circumstances():

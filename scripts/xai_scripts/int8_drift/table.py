@@ -11,6 +11,7 @@ COLUMNS = (
     "best position the same",
     "best class the same",
     "drift of logits",
+    "from the floor: difference, best position the same",
 )
 
 TEXT = """\
@@ -18,25 +19,28 @@ TEXT = """\
 
 `scripts/int8_drift` wrote this: FP32 maps, scaled to 0..255, against those of the same model in INT8 (NNCF
 {nncf}, post-training, {calibration} images; OpenVINO {openvino}, CPU), on {measured} other images. Maps are those
-of the five best classes of the FP32 model. *INT8, branch*: quantized, then `insert_xai`. *Branch, INT8*:
-`insert_xai`, then quantized, the branch with the rest. *Branch left out*: the same with
-`ignored_scope=nncf.IgnoredScope(patterns=["xai/.*"])`. A map that came out flat counts as a correlation of 0.
+of the five best classes of the FP32 model. *INT8, branch*: quantized, then `insert_xai`, with `quantized="exact"` (the
+quantization of activations is a part of the head) or `"smooth"`, the default (it is left out of the branch; weights stay
+quantized). *Floor*: the FP32 head on the features that the quantized model computes, which is what a branch in it could
+show at best; the last column compares with that. *Branch, INT8*: `insert_xai`, then quantized, the branch with the rest.
+*Branch left out*: the same with `ignored_scope=nncf.IgnoredScope(patterns=["xai/.*"])`. A map that came out flat counts as
+a correlation of 0.
 
 {table}
 
-Insert first, and leave the branch out: that is what keeps maps closest. Quantization of the branch itself spoils
-them, because the steps of its scaling, from the least score to the largest, get one range for all classes.
+Insert first and leave the branch out, or insert into the quantized model: `smooth` is as close to FP32 as the features
+are. Quantization of the branch itself costs most, because the steps of its scaling, from the least score to the largest,
+get one range for all classes.
 
-A branch that is added to a quantized model is exact in the sense of `xai-verify`: it gives what the quantized head
-gives on masked features. For convolutional networks that is close to the FP32 maps. Behind a class token the
-scores under all masks differ little, and the steps of the quantized block are as large as what they differ by. There
-the order in which a kernel sums can decide on which side of a step a value falls, so that `xai-verify` may fail such
-a model although both sides are right: timm's `test_vit` with random weights in INT8 fails by up to 214 of 255, with
-`--lowering dense` too; in FP32 it passes ([zoo](zoo.md)).
+Both definitions are checked by `xai-verify`: the head with or without the quantization of activations, on masked features.
+With it, the steps of a quantized block can be as large as what masks differ by. Behind a class token that leaves little of
+a map, and the order in which a kernel sums can decide on which side of a step a value falls, so that `xai-verify` may fail
+such a model although both sides are right. The same goes for fine grids, of which a position is a small part of the mean
+that is read.
 
-Fine grids need care too. A position of a 32x48 map is 1/1536 of the mean that is read, less than a step of INT8:
-there a small classifier's maps had a correlation of 0.51 to 0.54 with those of FP32 where quantization came first
-(0.994 at 8x12), and of 0.9998 where the branch came first and was left out.
+What no branch can mend are features that a quantized model computes otherwise: where a trained transformer has outliers
+that quantization cuts, maps of the quantized model are maps of other features. Compare with the FP32 model's before you
+trust them; insertion before quantization does not help there either, but leaving the last blocks in float does.
 
 Compression of weights alone (`nncf.compress_weights`) is another matter. With two streams (`PERFORMANCE_HINT`
 THROUGHPUT), OpenVINO 2026.4.1's CPU plugin gave wrong outputs for convolutional networks with such weights in up to a
@@ -52,7 +56,9 @@ def row(name, order, figures):
     """A line of the table."""
     (mean, least), (usual, largest) = figures["correlation"], figures["difference"]
     cells = [name, order, f"{mean:.3f} ({least:.3f})", f"{usual:.1f} ({largest:.0f})"]
-    return tables.row([*cells, f"{figures['position']:.0%}", f"{figures['class']:.0%}", f"{figures['drift']:.1%}"])
+    cells += [f"{figures['position']:.0%}", f"{figures['class']:.0%}", f"{figures['drift']:.1%}"]
+    floor = figures.get("floor")
+    return tables.row([*cells, f"{floor['difference'][0]:.1f}, {floor['position']:.0%}" if floor else ""])
 
 
 def write(rows, **values):

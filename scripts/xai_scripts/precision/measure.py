@@ -11,11 +11,11 @@ import time
 
 import numpy as np
 import openvino as ov
-import openvino.opset8 as op
 from PIL import Image
 from skimage import data
 
 from ..common.measuring import in_turn
+from .cutting import cut_model, read_by_branch, tapped_model
 from .models import MODELS
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "motorcycle", "camera", "coins", "grass", "brick", "retina")
@@ -45,55 +45,6 @@ def images(name, shape):
         yield np.ascontiguousarray(pixels.transpose(2, 0, 1) if first else pixels)[None]
 
 
-def own(node):
-    """Whether a layer belongs to the branch."""
-    return node.get_friendly_name().startswith("xai/")
-
-
-def is_constant(node):
-    """Whether a value is a weight, perhaps converted."""
-    return (node.input_value(0).get_node() if node.get_type_name() == "Convert" else node).get_type_name() == "Constant"
-
-
-def saliency(model):
-    """What feeds the map's output."""
-    return next(port for port in model.outputs if "saliency_map" in port.get_names()).get_node().input_value(0)
-
-
-def read_by_branch(model):
-    """Values of the original that the branch reads, by layer and output."""
-    found = []
-    for node in filter(own, model.get_ordered_ops()):
-        for value in node.input_values():
-            source = value.get_node()
-            key = (source.get_friendly_name(), value.get_index())
-            if not own(source) and not is_constant(source) and key not in found:
-                found.append(key)
-    return found
-
-
-def tapped(path, read):
-    """The original's first output, and the values that the branch reads."""
-    model = core.read_model(path)
-    nodes = {node.get_friendly_name(): node for node in model.get_ordered_ops()}
-    scores = model.outputs[0].get_node().input_value(0)
-    return ov.Model([scores, *(nodes[name].output(index) for name, index in read)], model.get_parameters())
-
-
-def cut(path, read):
-    """The branch as a model of its own."""
-    model = core.read_model(path)
-    nodes = {node.get_friendly_name(): node for node in model.get_ordered_ops()}
-    parameters = []
-    for name, index in read:
-        value = nodes[name].output(index)
-        parameters.append(op.parameter(value.get_partial_shape(), value.get_element_type()))
-        for reader in list(value.get_target_inputs()):
-            if own(reader.get_node()):
-                reader.replace_source_output(parameters[-1].output(0))
-    return ov.Model([saliency(model)], parameters)
-
-
 def chosen(scores, maps):
     """The maps that are compared: those of the best classes of a classifier, else all."""
     maps = np.array(maps, float)[0]
@@ -115,8 +66,8 @@ def main(name, original, branch):
     """Run everything and print."""
     read = read_by_branch(core.read_model(branch))
     plain = core.compile_model(branch, "CPU")
-    devices = [core.compile_model(tapped(branch, read), "CPU", config) for config in ({}, SINGLE)]
-    head = core.compile_model(cut(branch, read), "CPU", SINGLE)
+    devices = [core.compile_model(tapped_model(core.read_model(branch), read), "CPU", config) for config in ({}, SINGLE)]
+    head = core.compile_model(cut_model(core.read_model(branch), read), "CPU", SINGLE)
     shape = [dim.get_length() if dim.is_static else 1 for dim in plain.inputs[0].partial_shape]
     default, exact, single = [], [], []
     for image in images(name, shape):

@@ -307,6 +307,7 @@ fn fields_of_insertion_are_described() {
         ("vit_cls", "--feature-vector"),
         ("cnn_dynamic_hw", "--method=auto"),
         ("det_yolov5_product", "--feature-vector"),
+        ("cnn_int8", "--method=auto"),
     ];
     for (name, option) in written {
         let out = runs.path(name).with_extension("xml");

@@ -385,9 +385,12 @@ def test_ctrl_c_stops_waiting_for_another_thread():
     busy.join()
 
 
-def test_detectors_without_scores_to_read_need_targets():
-    with pytest.raises(xai_insert.UsageError, match="no scores to choose by"):
+def test_detectors_without_boxes_choose_by_their_best_scores():
+    with pytest.raises(xai_insert.UsageError, match=r"no object with a score of 0\.5 or more; the best: class \d 0\.4"):
         xai_insert.explain(small("det_yolox"), PHOTO)
     every = xai_insert.explain(small("det_yolox"), PHOTO, targets=-1)
     assert [target.class_id for target in every.targets] == list(range(5))
+    counting = xai_insert.explain(small("det_yolox"), PHOTO, threshold=0.4).targets
+    likeliest = sorted(every.targets, key=lambda target: -target.score)
+    assert [target.class_id for target in counting] == [t.class_id for t in likeliest if t.score >= 0.4] != []
     assert xai_insert.explain(small("det_yolox"), PHOTO, targets=3).targets[0].map.std() > 0

@@ -259,7 +259,7 @@ class Explanation:
         self.photo: str = data["photo"]
         """Path of the photo, or the name of an array."""
         self.best: list[dict[str, Any]] = data["best"]
-        """The five best classes: `class`, `label` and `score`; empty for detectors."""
+        """The five best classes: `class`, `label` and `score`; empty where only boxes are known."""
         self.note: str | None = data["note"]
         """What there is to say of this photo: that no class counts, and the best is explained."""
         self.targets = [Target(explained, index, target) for index, target in enumerate(data["targets"])]

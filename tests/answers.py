@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
+from openvino.op.util import Variable, VariableInfo
 
 HEIGHT, WIDTH = 32, 48
 MODELS = {}
@@ -38,12 +39,18 @@ def floats(*values):
     return ops.constant(np.array(values, np.float32))
 
 
-def network(biases):
-    """An image, and a score for each of the biases: how bright a part is, as a strided convolution sees it, and a bias."""
+def features():
+    """An image, how bright its parts are as a strided convolution sees them, and the generator of weights."""
     image = ops.parameter([1, 3, HEIGHT, WIDTH], np.float32, name="image")
     random = np.random.RandomState(0)
     weights = ops.constant((random.randn(8, 3, 8, 8) / 14).astype(np.float32))
     x = ops.relu(ops.convolution(image, weights, [8, 8], [0, 0], [0, 0], [1, 1]))
+    return image, x, random
+
+
+def network(biases):
+    """An image, and a score for each of the biases: how bright parts are, and a bias."""
+    image, x, random = features()
     mean = ops.reduce_mean(x, integers(2, 3), False)
     head = ops.constant((random.randn(len(biases), 8) / 4).astype(np.float32))
     return image, ops.add(ops.matmul(mean, head, False, True), ops.constant(np.array([biases], np.float32)))
@@ -168,6 +175,57 @@ def background_first():
 
 
 @model
+def stateful():
+    """Each inference adds the features of the one before to its own."""
+    image, x, random = features()
+    shape = [1, 8, HEIGHT // 8, WIDTH // 8]
+    about = VariableInfo()
+    about.data_shape, about.data_type, about.variable_id = ov.PartialShape(shape), ov.Type.f32, "seen"
+    seen = Variable(about)
+    last = ops.read_value(ops.constant(np.zeros(shape, np.float32)), seen)
+    x = ops.add(x, last)
+    head = ops.constant((random.randn(4, 8) / 4).astype(np.float32))
+    scores = ops.matmul(ops.reduce_mean(x, integers(2, 3), False), head, False, True)
+    return [image], named(scores=scores.output(0)), {}, ops.assign(x, seen)
+
+
+def compressed(element, least, most):
+    """Weights of the last layer as weight compression stores them: integers less a zero point, times a scale."""
+    image, x, random = features()
+    mean = ops.reduce_mean(x, integers(2, 3), False)
+
+    def stored(values):
+        return ops.convert(ops.constant(values.astype(np.int32), element), "f16")
+
+    kept = stored(random.randint(least, most + 1, (6, 8)))
+    if least == 0:
+        kept = ops.subtract(kept, stored(random.randint(most // 2 - 1, most // 2 + 2, (6, 1))))
+    scale = ops.constant((random.rand(6, 1) / most).astype(np.float16))
+    head = ops.convert(ops.multiply(kept, scale), "f32")
+    return [image], named(scores=ops.matmul(mean, head, False, True).output(0)), {}
+
+
+@model
+def compressed_u8():
+    return compressed(ov.Type.u8, 0, 255)
+
+
+@model
+def compressed_u4():
+    return compressed(ov.Type.u4, 0, 15)
+
+
+@model
+def compressed_i8():
+    return compressed(ov.Type.i8, -127, 127)
+
+
+@model
+def compressed_i4():
+    return compressed(ov.Type.i4, -7, 7)
+
+
+@model
 def queries():
     """Scores of queries, without an activation: by a softmax most are of no object, the last class."""
     image, scores = network([0] * 12)
@@ -183,8 +241,8 @@ def queries():
 def main():
     folder = Path(sys.argv[1])
     for name, build in MODELS.items():
-        inputs, outputs, info = build()
-        found = ov.Model([ops.result(output) for output in outputs], inputs, name)
+        inputs, outputs, info, *sinks = build()
+        found = ov.Model([ops.result(output) for output in outputs], sinks, inputs, name)
         for key, value in info.items():
             found.set_rt_info(value, ["model_info", key])
         ov.save_model(found, folder / f"{name}.xml", compress_to_fp16=False)

@@ -11,7 +11,7 @@ use xai_insert::explain::{
     AnyMethod, BlackBox, Effort, ExplainOptions, Explainer, Explanation, Mode, Origin, OutputActivation,
     Photo, Preset, Quiet, Targets,
 };
-use xai_insert::verify::{Outcome as Verdict, VerifyOptions, verify};
+use xai_insert::verify::{Outcome as Verdict, Report, VerifyOptions, verify};
 use xai_insert::{Destination, Model, Options, Outcome, insert};
 
 /// The models, and the photo that they are asked about.
@@ -128,7 +128,7 @@ fn the_best_of_all_scores_are_scores() {
     assert_eq!(scores.iter().filter(|score| **score > 0.0).count(), 3, "{scores:?}");
 }
 
-fn verified(path: &Path, out: &Path) {
+fn verified(path: &Path, out: &Path) -> Report {
     let model = Model::read(path, None).unwrap();
     let Ok(Outcome::Inserted(insertion)) = insert(&model, &Options::default()) else {
         panic!("{}", path.display())
@@ -136,7 +136,8 @@ fn verified(path: &Path, out: &Path) {
     insertion.write(&Destination::new(out, &[path], true).unwrap()).unwrap();
     let report = verify(path, out, &VerifyOptions::default()).unwrap();
     assert_eq!(report.outcome, Verdict::Passed, "{}\n{report}", path.display());
-    assert_eq!(report.meaning.unwrap().outcome, Verdict::Passed);
+    assert_eq!(report.meaning.as_ref().unwrap().outcome, Verdict::Passed);
+    report
 }
 
 #[test]
@@ -174,6 +175,40 @@ fn no_object_is_not_explained_unasked() {
     let (explainer, found) = asked.explained("queries", &black_box(BlackBox::Aise));
     assert_eq!(explainer.settings().activation, Some(OutputActivation::Softmax));
     assert_eq!(labels(&found), ["dog"]);
+}
+
+/// Weight compression keeps one chain of weight, Convert, Subtract and Multiply for each reader; the branch has its own.
+#[test]
+fn compressed_weights_stay_as_they_are() {
+    let Some(asked) = Asked::new() else { return };
+    for name in ["compressed_u8", "compressed_u4", "compressed_i8", "compressed_i4"] {
+        let report = verified(&asked.path(name), &asked.path("with_a_map"));
+        let outputs = report.outputs.figures.unwrap();
+        assert_eq!((outputs.identical, outputs.largest_difference), (outputs.values, 0.0), "{name}");
+    }
+}
+
+#[test]
+fn state_is_that_of_the_beginning_in_each_inference() {
+    let Some(asked) = Asked::new() else { return };
+    verified(&asked.path("stateful"), &asked.path("with_a_map"));
+    let one_request = |mut options: ExplainOptions| {
+        options.requests = Some(1);
+        options
+    };
+    for options in
+        [ExplainOptions::default(), one_request(black_box(BlackBox::Rise)), black_box(BlackBox::Aise)]
+    {
+        let (mut explainer, first) = asked.explained("stateful", &options);
+        let again = explainer.explain(&asked.photo, &Quiet).unwrap();
+        assert_eq!(first.targets[0].score, again.targets[0].score);
+        assert_eq!(first.targets[0].map, again.targets[0].map);
+        assert!(varies(&first));
+        let mut several = options.clone();
+        several.requests = Some(3);
+        let (_, side_by_side) = asked.explained("stateful", &several);
+        assert_eq!(first.targets[0].map, side_by_side.targets[0].map);
+    }
 }
 
 #[test]

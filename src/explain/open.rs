@@ -21,7 +21,7 @@ use crate::methods::Method;
 use crate::model::Model;
 use crate::options::Choice;
 use crate::preprocess::{Declared, ImageInput, Placed, PreprocessOptions, Preprocessing};
-use crate::runtime::{Converted, Hint, Network, Pool, Port, Runtime, Source};
+use crate::runtime::{Converted, Hint, Network, Pool, Port, Runtime, Serving, Source};
 use crate::tasks::{Answer, BoxForm, Outputs, Question, Signature, Subject, ranks};
 
 /// A model that was read.
@@ -121,7 +121,8 @@ fn open(path: &Path, options: &ExplainOptions) -> Result<(Explainer, Option<Clas
         reader.check_names(&names, classes)?;
     }
     let listed = options.targets.resolve(&names, reader.classes())?;
-    let pool = pool(&mut runtime, &opened.network, &input, &procedure, options)?;
+    let forgets = model.is_some_and(|model| model.graph().has_state());
+    let pool = pool(&mut runtime, &opened.network, &input, (&procedure, forgets), options)?;
     let running = (pool.requests(), format!("OpenVINO {}, {}", runtime.version(), runtime.device()));
     let placed = opened.map.as_ref().and_then(|map| map.placed);
     let settings =
@@ -449,7 +450,7 @@ fn pool(
     runtime: &mut Runtime,
     network: &Network,
     input: &ImageInput,
-    procedure: &Procedure,
+    (procedure, forgets): (&Procedure, bool),
     options: &ExplainOptions,
 ) -> Result<Pool> {
     let many = options.many || matches!(procedure, Procedure::BlackBox(_));
@@ -458,7 +459,8 @@ fn pool(
     } else {
         (Hint::Latency, options.requests.or(Some(1)))
     };
-    Ok(runtime.pool(network, (input.element, &input.shape()), hint, requests)?)
+    let serving = Serving { hint, requests, forgets };
+    Ok(runtime.pool(network, (input.element, &input.shape()), serving)?)
 }
 
 /// What is applied, for people and programs; `running` are the requests and the runtime.

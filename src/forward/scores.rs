@@ -4,8 +4,8 @@ use super::context::Context;
 use super::form::Form;
 use super::operation::Operation;
 use super::why::Why;
-use crate::graph::{Op, OpKind, OutletId, Size, index};
-use crate::ir::{Classes, Dim};
+use crate::graph::{OpKind, OutletId, Size, index};
+use crate::ir::Classes;
 use crate::ops::{Action, Extent, Window, WindowKind, Zero, is_linear};
 use crate::tasks::Logits;
 
@@ -47,15 +47,14 @@ pub(super) fn scores(cx: &mut Context<'_, '_>, logits: &Logits, classes: &Classe
     let Some(wanted) = Wanted::new(cx, logits, classes) else { return of_all(cx, logits) };
     let mut restricted = Restricted { cx, wanted, seen: Vec::new() };
     if let Ok(outlet) = restricted.value(logits.outlet) {
-        let base =
-            base_of(cx, logits, Order::ClassesFirst).map(|base| wanted.take(cx, "targets/base", base, 1));
+        let base = base_of(cx, logits, Order::ClassesFirst).map(|base| wanted.take(cx, "targets/base", base));
         return Ok(Scores { outlet, order: Order::ClassesFirst, base });
     }
     // The last product could not be restricted: evaluate all classes and take some.
     let all = of_all(cx, logits)?;
     let all = classes_first(cx, all);
-    let outlet = wanted.take(cx, "targets", all, 1);
-    let base = base_of(cx, logits, Order::ClassesFirst).map(|base| wanted.take(cx, "targets/base", base, 1));
+    let outlet = wanted.take(cx, "targets", all);
+    let base = base_of(cx, logits, Order::ClassesFirst).map(|base| wanted.take(cx, "targets/base", base));
     Ok(Scores { outlet, order: Order::ClassesFirst, base })
 }
 
@@ -127,7 +126,6 @@ fn classes_first(cx: &mut Context<'_, '_>, scores: Scores) -> OutletId {
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
     indices: OutletId,
-    count: usize,
     per_sample: bool,
 }
 
@@ -139,28 +137,25 @@ impl Wanted {
             Classes::Listed(list) => {
                 let list: Vec<i64> = list.iter().map(|class| index(*class)).collect();
                 let indices = cx.patch.integers("targets/indices", &list);
-                Some(Self { indices, count: list.len(), per_sample: false })
+                Some(Self { indices, per_sample: false })
             }
             Classes::Top(count) => {
                 let sizes = cx.view().original_sizes(logits.outlet);
                 let flat = [sizes[logits.batch].clone(), sizes[logits.class].clone()];
                 let flat = cx.patch.reshape("targets/logits", logits.original, &flat);
                 let indices = cx.patch.top_indices("targets", flat, *count);
-                Some(Self { indices, count: *count, per_sample: true })
+                Some(Self { indices, per_sample: true })
             }
         }
     }
 
-    /// Takes the wanted entries of `[N,classes,K]` along `axis`.
-    fn take(self, cx: &mut Context<'_, '_>, hint: &str, x: OutletId, axis: usize) -> OutletId {
-        if !self.per_sample {
-            return cx.patch.gather(hint, x, self.indices, axis);
+    /// The wanted classes of `[N,classes,K]`.
+    fn take(self, cx: &mut Context<'_, '_>, hint: &str, x: OutletId) -> OutletId {
+        if self.per_sample {
+            cx.patch.gather_of_each(hint, x, self.indices)
+        } else {
+            cx.patch.gather(hint, x, self.indices, 1)
         }
-        let mut fact = cx.patch.fact(x).clone();
-        fact.shape[axis] = Dim::Fixed(self.count);
-        let at = cx.patch.integer(&format!("{hint}/axis"), index(axis));
-        let op = Op::new(OpKind::Gather, "opset8").with("batch_dims", 1);
-        cx.patch.add(hint, op, vec![x, self.indices, at], vec![fact])
     }
 }
 

@@ -319,6 +319,11 @@ impl Graph {
         self.nodes().filter(|(_, node)| node.op.kind == OpKind::Parameter)
     }
 
+    /// Whether one inference changes what the next one gives.
+    pub(crate) fn has_state(&self) -> bool {
+        self.nodes().any(|(_, node)| node.op.kind == OpKind::ReadValue)
+    }
+
     /// A name to show for an outlet: its layer, and the slot where there are several.
     pub(crate) fn label(&self, outlet: OutletId) -> String {
         let node = self.node(outlet.node);

@@ -55,6 +55,9 @@ pub(crate) struct ModelInfo {
     pub mean_values: Option<Entry<Vec<f32>>>,
     /// `scale_values`: what the difference is divided by, likewise.
     pub scale_values: Option<Entry<Vec<f32>>>,
+    /// What pixels of 0 to 255 become before mean and scale: 0 to 1 where `intensity_mode` is `scale_to_unit`, or where
+    /// the numbers leave nothing else. Other modes are for images of other kinds than photos.
+    pub pixels: Option<Entry<(f32, f32)>>,
     /// `reverse_input_channels`: whether the network takes blue first, where photos come red first, as OTX and getitune
     /// mean it. See [`ModelInfo::means_blue_photos`].
     pub reverse_input_channels: Option<bool>,
@@ -88,11 +91,14 @@ impl ModelInfo {
         let Some(section) = rt_info.child("model_info") else { return Self::default() };
         let text = |name| section.get(&[name]).map(str::trim).filter(|text| !text.is_empty());
         let flag = |name| text(name).map(|text| ["true", "yes", "1"].contains(&&*text.to_lowercase()));
+        let (mean_values, scale_values) =
+            (text("mean_values").map(numbers), text("scale_values").map(numbers));
         Self {
+            pixels: pixels(&text, mean_values.as_ref(), scale_values.as_ref()),
             // With the name of the input before it where there may be several: `image:NCHW`.
             layout: text("layout").and_then(|text| ImageLayout::named(text.rsplit(':').next()?)),
-            mean_values: text("mean_values").map(numbers),
-            scale_values: text("scale_values").map(numbers),
+            mean_values,
+            scale_values,
             reverse_input_channels: flag("reverse_input_channels"),
             of_geti: section.children.iter().any(|entry| {
                 let tool = entry.name.strip_suffix("_version");
@@ -125,6 +131,37 @@ impl ModelInfo {
             model.starts_with("yolo") && !model.starts_with("yolox")
         };
         !self.of_geti && self.model_type.as_deref().is_some_and(yolo)
+    }
+}
+
+/// What Model API's `intensity_mode` and `intensity_max_value` make of pixels, or, without them, the numbers: a mean and a
+/// deviation below 1 are those of pixels of 0 to 1, as getitune writes them.
+fn pixels<'a>(
+    text: &impl Fn(&'static str) -> Option<&'a str>,
+    mean: Option<&Entry<Vec<f32>>>,
+    scale: Option<&Entry<Vec<f32>>>,
+) -> Option<Entry<(f32, f32)>> {
+    match text("intensity_mode").unwrap_or("none") {
+        "none" => {
+            let small = |entry: Option<&Entry<Vec<f32>>>| match entry {
+                Some(Ok(values)) => values.iter().all(|value| *value > 0.0 && *value < 1.0),
+                _ => false,
+            };
+            (small(mean) && small(scale)).then_some(Ok((0.0, 1.0)))
+        }
+        "scale_to_unit" => {
+            // A photo fills its eight bits as an image of another depth fills its own.
+            let full = match text("input_dtype") {
+                None | Some("u8") => "255",
+                Some("u16") => "65535",
+                Some("i16") => "32767",
+                Some(_) => "1",
+            };
+            let most = text("intensity_max_value").unwrap_or(full);
+            let whole = most.parse::<f32>().ok() == full.parse().ok();
+            Some(if whole { Ok((0.0, 1.0)) } else { Err(format!("scale_to_unit of {most}")) })
+        }
+        other => Some(Err(other.to_owned())),
     }
 }
 
@@ -163,6 +200,31 @@ mod tests {
         assert_eq!((info.resize_type, info.pad_value), (Some(Ok(Resize::FitToWindow)), Some(114)));
         assert_eq!(info.model_type.as_deref(), Some("Classification"));
         assert_eq!(info.labels, ["great white shark", "cat"]);
+    }
+
+    #[test]
+    fn mean_and_scale_are_those_of_the_pixels_that_are_meant() {
+        let imagenet = r#"<mean_values value="0.485 0.456 0.406"/><scale_values value="0.229 0.224 0.225"/>"#;
+        for (entries, pixels) in [
+            (r#"<mean_values value="0"/><scale_values value="1"/>"#, None),
+            (r#"<mean_values value="123.675 116.28 103.53"/><scale_values value="58.4 57.1 57.4"/>"#, None),
+            (r#"<scale_values value="0.5"/>"#, None),
+            (imagenet, Some(Ok((0.0, 1.0)))),
+            (r#"<intensity_mode value="none"/><intensity_max_value value="255"/>"#, None),
+            (r#"<intensity_mode value="scale_to_unit"/>"#, Some(Ok((0.0, 1.0)))),
+            (
+                r#"<intensity_mode value="scale_to_unit"/><intensity_max_value value="255.0"/>"#,
+                Some(Ok((0.0, 1.0))),
+            ),
+            (
+                r#"<intensity_mode value="scale_to_unit"/><input_dtype value="u16"/>
+                <intensity_max_value value="4095"/>"#,
+                Some(Err("scale_to_unit of 4095".to_owned())),
+            ),
+            (r#"<intensity_mode value="window"/>"#, Some(Err("window".to_owned()))),
+        ] {
+            assert_eq!(read(entries).pixels, pixels, "{entries}");
+        }
     }
 
     #[test]

@@ -167,11 +167,7 @@ fn chosen(patch: &mut Patch<'_>, classes: &Classes, maps: OutletId, scales: &[Ou
             }
             let Some(best) = best else { return maps };
             let indices = patch.top_indices("targets", best, *count);
-            let mut fact = patch.fact(maps).clone();
-            fact.shape[1] = Dim::Fixed(*count);
-            let axis = patch.integer("targets/axis", 1);
-            let op = Op::new(OpKind::Gather, "opset8").with("batch_dims", 1);
-            patch.add("targets", op, vec![maps, indices, axis], vec![fact])
+            patch.gather_of_each("targets", maps, indices)
         }
     }
 }

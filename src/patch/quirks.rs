@@ -162,6 +162,19 @@ impl Patch<'_> {
         OutletId::new(copied.node, outlet.slot)
     }
 
+    /// Of each sample of `[N,C,…]` the entries that are its own: `indices` is `[N,k]`.
+    ///
+    /// By GatherND. Gather with `batch_dims` reads beside the values where CPUs have AVX2 and no AVX-512, N is 1 and
+    /// less than eight values follow the axis: on 2026.4.1 wrong numbers or a segmentation fault.
+    pub(crate) fn gather_of_each(&mut self, hint: &str, x: OutletId, indices: OutletId) -> OutletId {
+        let count = self.fact(indices).shape[1];
+        let tuples = self.unsqueeze(&format!("{hint}/indices"), indices, &[2]);
+        let mut fact = self.fact(x).clone();
+        fact.shape[1] = count;
+        let op = Op::new(OpKind::GatherNd, "opset8").with("batch_dims", 1);
+        self.add(hint, op, vec![x, tuples], vec![fact])
+    }
+
     /// What `Transpose` makes of `[N, a, a, d]` when it swaps the middle axes, by a Gather.
     ///
     /// OpenVINO's CPU plugin takes an attention together with such transpositions into one kernel, and mistakes one

@@ -182,11 +182,14 @@ impl Preprocessing {
             }
         }
         let (reverse_channels, reverse_channels_source) = channel_order(options, facts, info);
-        let range = match (options.range, facts.pixels) {
-            (Some(range), _) => range,
-            (None, Some(range)) if source == Origin::Graph && input.element.is_float() => range,
-            _ => (0.0, 255.0),
+        let inside = info.embedded_processing;
+        let range = match (options.range, source) {
+            (Some(range), _) => Some(range),
+            (None, Origin::Graph) if input.element.is_float() => facts.pixels,
+            (None, Origin::ModelInfo) if !inside => intensity(info)?,
+            _ => None,
         };
+        let range = range.unwrap_or((0.0, 255.0));
         let pad = info.pad_value.unwrap_or(0);
         Ok(Self {
             resize,
@@ -293,6 +296,21 @@ fn normalisation(
         return Ok((mean, scale.unwrap_or_else(|| vec![1.0]), Origin::ModelInfo));
     }
     Ok(if input.channels == 3 { imagenet(Origin::Assumed) } else { none(Origin::Assumed) })
+}
+
+/// What `model_info` makes of pixels before mean and scale.
+fn intensity(info: &ModelInfo) -> Result<Option<(f32, f32)>> {
+    let wrong = |mode: &String| {
+        Error::usage(message![
+            format!(
+                "the model's intensity_mode '{mode}' is not for photos; say what becomes of pixels with "
+            ),
+            Setting::Mean,
+            " and ",
+            Setting::Scale
+        ])
+    };
+    info.pixels.as_ref().map(|entry| entry.as_ref().copied().map_err(wrong)).transpose()
 }
 
 fn numbers(name: &str, entry: &Option<Entry<Vec<f32>>>) -> Result<Option<Vec<f32>>> {
@@ -422,6 +440,11 @@ mod tests {
         let inside = ModelInfo { embedded_processing: true, ..said() };
         let found = settle(&none, &inside);
         assert_eq!((found.mean, found.reverse_channels), (vec![0.0], false));
+        let unit = ModelInfo { pixels: Some(Ok((0.0, 1.0))), ..said() };
+        assert_eq!(settle(&none, &unit).range, (0.0, 1.0));
+        let (of_bytes, inside) =
+            (settle(&own, &unit), settle(&none, &ModelInfo { embedded_processing: true, ..unit.clone() }));
+        assert_eq!([of_bytes.range, inside.range], [(0.0, 255.0); 2], "the entry says nothing of these");
         let ultralytics = ModelInfo { model_type: Some("YOLO".to_owned()), ..said() };
         let found = settle(&none, &ultralytics);
         assert_eq!((found.reverse_channels, found.reverse_channels_source), (false, Origin::Ultralytics));
@@ -462,6 +485,7 @@ mod tests {
             (PreprocessOptions { mean: Some(vec![1.0, 2.0]), ..Default::default() }, ModelInfo::default()),
             (PreprocessOptions { scale: Some(vec![0.0]), ..Default::default() }, ModelInfo::default()),
             (PreprocessOptions::default(), ModelInfo { mean_values: Some(Err(wrong())), ..said() }),
+            (PreprocessOptions::default(), ModelInfo { pixels: Some(Err(wrong())), ..said() }),
             (PreprocessOptions::default(), ModelInfo { resize_type: Some(Err(wrong())), ..said() }),
         ] {
             Preprocessing::settle(&options, &nothing, &info, &input(3, false)).unwrap_err();

@@ -23,7 +23,7 @@ use openvino::{
 pub(crate) use convert::Converted;
 pub use error::RuntimeError;
 pub(crate) use network::{Network, Port, Source};
-pub(crate) use pool::{Hint, Pool};
+pub(crate) use pool::{Hint, Pool, Serving};
 pub use tensor::Tensor;
 
 use crate::interrupt::Interrupt;

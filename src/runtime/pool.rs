@@ -1,12 +1,22 @@
 //! One compiled model and as many requests as keep the device busy.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use openvino::{CompiledModel, DeviceType, InferRequest, PropertyKey, RwPropertyKey};
 
 use super::{Network, Runtime, RuntimeError, Tensor, native_element, native_shape, read_output};
 use crate::ir::ElementType;
+
+/// How a model is to be served.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Serving {
+    pub(crate) hint: Hint,
+    /// How many requests run at the same time; `None` leaves it to the device.
+    pub(crate) requests: Option<usize>,
+    /// Whether each inference begins with the model's first state: it has one, which the last one changed.
+    pub(crate) forgets: bool,
+}
 
 /// What a model is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +43,8 @@ const FOREVER: i64 = 1000 * 60 * 60 * 24 * 365;
 pub(crate) struct Pool {
     // Declared before the model, so that they are dropped first.
     slots: Vec<Slot>,
-    _compiled: CompiledModel,
+    compiled: Mutex<CompiledModel>,
+    forgets: bool,
     name: String,
 }
 
@@ -41,6 +52,20 @@ struct Slot {
     request: InferRequest,
     /// Bound to the request for good: whoever fills it saves a copy.
     input: openvino::Tensor,
+}
+
+impl Slot {
+    fn new(compiled: &mut CompiledModel, input: openvino::Tensor) -> Result<Self, openvino::InferenceError> {
+        let mut request = compiled.create_infer_request()?;
+        request.set_input_tensor_by_index(0, &input)?;
+        Ok(Self { request, input })
+    }
+
+    /// Takes a new request, in which state is that of the beginning: the C API has no reset.
+    fn forget(&mut self, compiled: &Mutex<CompiledModel>) -> Result<(), openvino::InferenceError> {
+        self.request = compiled.lock().unwrap_or_else(PoisonError::into_inner).create_infer_request()?;
+        self.request.set_input_tensor_by_index(0, &self.input)
+    }
 }
 
 impl std::fmt::Debug for Pool {
@@ -55,8 +80,6 @@ impl std::fmt::Debug for Pool {
 impl Runtime {
     /// Compiles a model of one input, whose tensors are `element` of `shape`.
     ///
-    /// `requests` is how many run at the same time; `None` leaves it to the device.
-    ///
     /// # Errors
     /// [`RuntimeError::Call`] with OpenVINO's reason, [`RuntimeError::Argument`] where there are several
     /// inputs.
@@ -64,8 +87,7 @@ impl Runtime {
         &mut self,
         network: &Network,
         (element, shape): (ElementType, &[usize]),
-        hint: Hint,
-        requests: Option<usize>,
+        serving: Serving,
     ) -> Result<Pool, RuntimeError> {
         let name = network.name.clone();
         if network.inputs().len() != 1 {
@@ -76,7 +98,7 @@ impl Runtime {
         // As at loading: devices without the property compute as they do.
         for computing in &self.computing {
             let key = RwPropertyKey::HintPerformanceMode;
-            let _ = self.core.set_property(&DeviceType::from(computing.as_str()), &key, hint.value());
+            let _ = self.core.set_property(&DeviceType::from(computing.as_str()), &key, serving.hint.value());
         }
         let mut compiled = self
             .core
@@ -86,18 +108,12 @@ impl Runtime {
             let found = compiled.get_property(&PropertyKey::OptimalNumberOfInferRequests).ok()?;
             found.trim().parse().ok()
         };
-        let count = requests.or_else(optimal).unwrap_or(1).clamp(1, 1024);
+        let count = serving.requests.or_else(optimal).unwrap_or(1).clamp(1, 1024);
         let (native, dims) = (native_element(element)?, native_shape(shape)?);
-        let slots: Result<Vec<Slot>, openvino::InferenceError> = (0..count)
-            .map(|_| {
-                let mut request = compiled.create_infer_request()?;
-                let input = openvino::Tensor::new(native, &dims)?;
-                request.set_input_tensor_by_index(0, &input)?;
-                Ok(Slot { request, input })
-            })
-            .collect();
+        let slots: Result<Vec<Slot>, openvino::InferenceError> =
+            (0..count).map(|_| Slot::new(&mut compiled, openvino::Tensor::new(native, &dims)?)).collect();
         let slots = slots.map_err(RuntimeError::call(format!("create {count} requests for {name}")))?;
-        Ok(Pool { slots, _compiled: compiled, name })
+        Ok(Pool { slots, compiled: Mutex::new(compiled), forgets: serving.forgets, name })
     }
 }
 
@@ -128,10 +144,13 @@ impl Pool {
         E: From<RuntimeError> + Send,
     {
         let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let name = &self.name;
+        let (name, compiled, forgets) = (&self.name, &self.compiled, self.forgets);
         let one = |slot: &mut Slot, job: usize| -> Result<R, E> {
             let input = slot.input.get_raw_data_mut().map_err(RuntimeError::call(format!("fill {name}")));
             fill(job, input?)?;
+            if forgets {
+                slot.forget(compiled).map_err(RuntimeError::call(format!("create a request for {name}")))?;
+            }
             let request = &mut slot.request;
             // Not `infer`, which would compute on this thread and not on the device's streams.
             let run = request.infer_async().and_then(|()| request.wait(FOREVER));

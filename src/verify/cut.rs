@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use crate::graph::{Graph, NodeId, OpKind, OutletId};
+use crate::graph::{Graph, Node, NodeId, OpKind, OutletId};
 use crate::ir::{Dim, Document, ElementType, Shape};
 use crate::runtime::Tensor;
 
@@ -88,6 +88,14 @@ impl Head {
         Ok(head)
     }
 
+    /// Whether it quantizes activations.
+    pub(super) fn quantizes(&self, graph: &Graph) -> bool {
+        let quantized = |(id, node): (NodeId, &Node)| {
+            self.inside[id.0] && self.of_target[id.0] && node.op.kind == OpKind::FakeQuantize
+        };
+        graph.nodes().any(quantized)
+    }
+
     /// What is read in the place of a value: of quantized data of a masked value, where that is left out, the data.
     fn read(&self, graph: &Graph, outlet: OutletId) -> OutletId {
         let mut at = outlet;
@@ -148,11 +156,6 @@ fn carriers(graph: &Graph, is_source: impl Fn(OutletId) -> bool) -> Vec<bool> {
             && node.inputs.iter().any(|&input| carries[input.node.0] || is_source(input));
     }
     carries
-}
-
-/// Whether one inference changes what the next one gives.
-pub(super) fn has_state(graph: &Graph) -> bool {
-    graph.nodes().any(|(_, node)| node.op.kind == OpKind::ReadValue)
 }
 
 pub(super) fn is_parameter(graph: &Graph, id: NodeId) -> bool {

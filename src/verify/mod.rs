@@ -321,7 +321,7 @@ impl Pair<'_> {
             Ok::<_, RuntimeError>((session, outputs))
         };
         let forget =
-            |session: Result<Session, RuntimeError>| Ok(session?.forget(cut::has_state(self.old.graph())));
+            |session: Result<Session, RuntimeError>| Ok(session?.forget(self.old.graph().has_state()));
         let compiled = forget(runtime.compile(old, self.old.weights().path()));
         let (mut original, expected) = match run(compiled) {
             Ok(found) => found,
@@ -384,7 +384,7 @@ impl Pair<'_> {
             let mut runtime = Runtime::load(&by_default)?;
             runtime.heed(&options.interrupt);
             let compiled = runtime.compile(self.new.path(), self.new_weights)?;
-            let mut session = compiled.forget(cut::has_state(self.old.graph()));
+            let mut session = compiled.forget(self.old.graph().has_state());
             let maps = samples.iter().map(|inputs| {
                 session.bind(inputs)?;
                 session.infer()?;

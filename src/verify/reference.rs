@@ -120,7 +120,7 @@ impl<'a> Reference<'a> {
             .map_err(|e| Error::io("write to the folder", std::env::temp_dir(), e))?;
         let text = cut::tap(model.document(), graph, &tapped);
         let path = write(folder.path(), "tap.xml", &text)?;
-        let tap = runtime.compile(&path, model.weights().path())?.forget(cut::has_state(graph));
+        let tap = runtime.compile(&path, model.weights().path())?.forget(graph.has_state());
         Ok(Self { model, definition, head, wanted, tap, answered: Vec::new(), compiled: None, folder })
     }
 
@@ -265,6 +265,7 @@ impl<'a> Reference<'a> {
         // Without its quantization the head gives other logits; that it was taken out right is seen with it.
         let smooth = self.head.as_mut().is_some_and(|head| std::mem::take(&mut head.smooth));
         let checked = self.head_for(runtime, &inputs).and_then(|head| check_head(whole, &head.run(&inputs)?));
+        let checked = checked.map_err(|error| self.with_cause(error));
         if let (true, Some(head)) = (smooth, &mut self.head) {
             (head.smooth, self.compiled) = (true, None);
         }
@@ -305,6 +306,19 @@ impl<'a> Reference<'a> {
         Ok(maps)
     }
 
+    /// An error of the head, with the cause that INT8 has.
+    fn with_cause(&self, error: Error) -> Error {
+        match (&self.head, &error) {
+            (Some(head), Error::Usage(message)) if head.quantizes(self.model.graph()) => {
+                Error::usage(message.clone().with(
+                    "; CPUs without VNNI saturate in INT8: quantize with NNCF's overflow_fix=OverflowFix.ENABLE, or \
+                     verify on another CPU",
+                ))
+            }
+            _ => error,
+        }
+    }
+
     fn head_for(&mut self, runtime: &mut Runtime, inputs: &[Tensor]) -> Result<&mut Session> {
         let head =
             self.head.as_ref().ok_or_else(|| Error::Internal("a head where there is none".to_owned()))?;
@@ -316,7 +330,7 @@ impl<'a> Reference<'a> {
         if !fits {
             let text = head.emit(self.model.document(), graph, &signatures);
             let path = write(self.folder.path(), "head.xml", &text)?;
-            let session = runtime.compile(&path, self.model.weights().path())?.forget(cut::has_state(graph));
+            let session = runtime.compile(&path, self.model.weights().path())?.forget(graph.has_state());
             return Ok(&mut self.compiled.insert((signatures, session)).1);
         }
         match &mut self.compiled {

@@ -5,15 +5,18 @@
 
 mod common;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use common::{fixtures, root, runtime};
 use xai_insert::verify::{Outcome as Verdict, ShapeOverride, VerifyOptions, verify};
-use xai_insert::{Destination, Error, Method, Model, Options, Outcome, Strategy, insert};
+use xai_insert::{Destination, Error, Insertion, Method, Model, Options, Outcome, Strategy, insert};
 
 /// Of so many targets that can be had, one is tried.
 const EACH: usize = 23;
+
+/// Threads that fixtures are divided among, the same way each time.
+const WORKERS: usize = 2;
 
 /// Of a single pixel, a quantized value comes to lie at the edge of a step, to one side of it or the other
 /// (`docs/limits.md`): 9 of 7680 values of these maps differ.
@@ -46,6 +49,66 @@ fn tried(xml: &str) -> Vec<(String, Options)> {
     all
 }
 
+/// What became of the targets of some fixtures.
+#[derive(Default)]
+struct Swept {
+    inserted: usize,
+    outcomes: BTreeMap<&'static str, usize>,
+    wrong: Vec<String>,
+}
+
+impl Swept {
+    fn add(&mut self, outcome: &'static str) {
+        *self.outcomes.entry(outcome).or_default() += 1;
+    }
+
+    /// Tries all targets of a fixture, and verifies all that can be had, or each of so many.
+    fn sweep(&mut self, name: &str, path: &Path, out: &Path, each: usize) {
+        let model = Model::read(path, None).unwrap();
+        for (target, options) in tried(&std::fs::read_to_string(path).unwrap()) {
+            if AT_AN_EDGE.contains(&(name, target.as_str())) {
+                continue;
+            }
+            let insertion = match insert(&model, &options) {
+                Ok(Outcome::Inserted(insertion)) => insertion,
+                Err(Error::Refused(_) | Error::Usage(_)) => {
+                    self.add("refused");
+                    continue;
+                }
+                other => panic!("{target}: {other:?}"),
+            };
+            self.inserted += 1;
+            if !self.inserted.is_multiple_of(each) {
+                continue;
+            }
+            let write = |insertion: &Insertion<'_>| {
+                insertion.write(&Destination::new(out, &[path], true).unwrap()).unwrap();
+            };
+            write(&insertion);
+            let mut checks = VerifyOptions { samples: 1, ..VerifyOptions::default() };
+            if name.ends_with("dynamic_hw") {
+                // As many positions as other fixtures have.
+                checks.shapes = vec![ShapeOverride { name: None, dims: vec![1, 3, 32, 48] }];
+            }
+            let report = verify(path, out, &checks).unwrap();
+            self.add("verified");
+            // The image itself, or what is flat, is no target that a check can say much of.
+            let judged = [report.structure.outcome, report.outputs.outcome, report.saliency.outcome];
+            if judged.contains(&Verdict::Failed) || report.outputs.outcome != Verdict::Passed {
+                let dense = Options { strategy: Strategy::Dense, ..options };
+                let other = match insert(&model, &dense) {
+                    Ok(Outcome::Inserted(insertion)) => {
+                        write(&insertion);
+                        format!("{}", verify(path, out, &checks).unwrap().outcome)
+                    }
+                    _ => "refused".to_owned(),
+                };
+                self.wrong.push(format!("{name}, {target} (dense: {other})\n{report}"));
+            }
+        }
+    }
+}
+
 #[test]
 fn every_target_is_right_or_refused() {
     if !runtime() {
@@ -53,58 +116,28 @@ fn every_target_is_right_or_refused() {
     }
     let all = std::env::var("XAI_SWEEP").is_ok_and(|value| value == "all");
     let folder = tempfile::tempdir().unwrap();
-    let count = RefCell::new((0usize, BTreeMap::<&str, usize>::new()));
-    let add = |what| *count.borrow_mut().1.entry(what).or_default() += 1;
     // Detectors have no head under masks, what OpenVINO cannot load cannot be checked, and the model with trained weights
     // has thousands of positions in its early layers, which are those of the small ones.
     let left_out = ["det_", "unknown_op", "mobilenet_v2"];
     let wanted = |name: &str| !left_out.iter().any(|start| name.starts_with(start));
-    let mut wrong = Vec::new();
-    for (name, path) in fixtures().into_iter().filter(|(name, _)| wanted(name)) {
-        let path = root().join(path);
-        let model = Model::read(&path, None).unwrap();
-        for (target, options) in tried(&std::fs::read_to_string(&path).unwrap()) {
-            if AT_AN_EDGE.contains(&(name.as_str(), target.as_str())) {
-                continue;
-            }
-            let insertion = match insert(&model, &options) {
-                Ok(Outcome::Inserted(insertion)) => insertion,
-                Err(Error::Refused(_) | Error::Usage(_)) => {
-                    add("refused");
-                    continue;
-                }
-                other => panic!("{target}: {other:?}"),
-            };
-            count.borrow_mut().0 += 1;
-            if !all && !count.borrow().0.is_multiple_of(EACH) {
-                continue;
-            }
-            let out = folder.path().join("with_a_map.xml");
-            insertion.write(&Destination::new(&out, &[path.as_path()], true).unwrap()).unwrap();
-            let mut checks = VerifyOptions { samples: 1, ..VerifyOptions::default() };
-            if name.ends_with("dynamic_hw") {
-                // As many positions as other fixtures have.
-                checks.shapes = vec![ShapeOverride { name: None, dims: vec![1, 3, 32, 48] }];
-            }
-            let report = verify(&path, &out, &checks).unwrap();
-            add("verified");
-            // The image itself, or what is flat, is no target that a check can say much of.
-            let judged = [report.structure.outcome, report.outputs.outcome, report.saliency.outcome];
-            if judged.contains(&Verdict::Failed) || report.outputs.outcome != Verdict::Passed {
-                let dense = Options { strategy: Strategy::Dense, ..options };
-                let other = match insert(&model, &dense) {
-                    Ok(Outcome::Inserted(insertion)) => {
-                        insertion.write(&Destination::new(&out, &[path.as_path()], true).unwrap()).unwrap();
-                        format!("{}", verify(&path, &out, &checks).unwrap().outcome)
-                    }
-                    _ => "refused".to_owned(),
-                };
-                wrong.push(format!("{name}, {target} (dense: {other})\n{report}"));
-            }
+    let fixtures: Vec<_> = fixtures().into_iter().filter(|(name, _)| wanted(name)).collect();
+    let swept = |worker: usize| {
+        let mut swept = Swept::default();
+        let out = folder.path().join(format!("with_a_map_{worker}.xml"));
+        for (name, path) in fixtures.iter().skip(worker).step_by(WORKERS) {
+            swept.sweep(name, &root().join(path), &out, if all { 1 } else { EACH });
         }
+        swept
+    };
+    let swept: Vec<Swept> = std::thread::scope(|scope| {
+        let swept = &swept;
+        let workers: Vec<_> = (0..WORKERS).map(|worker| scope.spawn(move || swept(worker))).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    for Swept { inserted, outcomes, .. } in &swept {
+        eprintln!("{inserted} targets can be had; {outcomes:?}");
     }
-    let counted = count.borrow();
-    eprintln!("{} targets can be had; {:?}", counted.0, counted.1);
+    let wrong: Vec<&str> = swept.iter().flat_map(|swept| &swept.wrong).map(String::as_str).collect();
     assert!(wrong.is_empty(), "{} are wrong\n{}", wrong.len(), wrong.join("\n"));
-    assert!(counted.1["verified"] > 50, "too few targets: {:?}", counted.1);
+    assert!(swept.iter().all(|swept| swept.outcomes["verified"] > 25), "too few targets");
 }

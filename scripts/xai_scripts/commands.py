@@ -16,6 +16,7 @@ COMMANDS = {
     "differential": "differential.command",
     "export_models.py": "export_models",
     "export_timm.py": "export_timm",
+    "exporters": "exporters.command",
     "fetch_models": "fetch_models.command",
     "int8_drift": "int8_drift.command",
     "make_fixtures.py": "fixtures.command",

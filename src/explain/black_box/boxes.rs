@@ -71,27 +71,7 @@ pub(crate) fn detections(form: BoxForm, tensors: &[Tensor], input: &ImageInput) 
             false
         }
         BoxForm::Listed { classes, .. } => {
-            let table = table(tensors)?;
-            if table.has_classes() {
-                for row in table.rows() {
-                    add(row[5], row[4], [row[0], row[1], row[2], row[3]])?;
-                }
-            } else {
-                let (columns, rows) = table.candidates(None)?;
-                let first = match classes {
-                    Some(classes) if classes + 5 == columns => 5,
-                    _ => 4,
-                };
-                let count = classes.filter(|classes| first + classes <= columns).unwrap_or(columns - first);
-                let scored =
-                    |row: &Vec<f32>| row[first..first + count].iter().all(|s| (0.0..=1.0).contains(s));
-                if !rows.iter().all(scored) {
-                    let text =
-                        "the output lists neither boxes with a class each nor candidates with probabilities";
-                    return Err(Error::usage(text.to_owned()));
-                }
-                candidates(rows, (first, count), (first > 4).then_some(4), &mut add)?;
-            }
+            listed(table(tensors)?, classes, &mut add)?;
             false
         }
         BoxForm::Candidates { columns, first, classes, objectness, .. } => {
@@ -120,6 +100,32 @@ pub(crate) fn detections(form: BoxForm, tensors: &[Tensor], input: &ImageInput) 
         }
     }
     Ok(found)
+}
+
+/// Rows of `[N, rows, columns]`: boxes with a score and a class each, or candidates with a probability of each class.
+fn listed(
+    table: Table,
+    classes: Option<usize>,
+    add: &mut impl FnMut(f32, f32, [f32; 4]) -> Result<()>,
+) -> Result<()> {
+    if table.has_classes() {
+        for row in table.rows() {
+            add(row[5], row[4], [row[0], row[1], row[2], row[3]])?;
+        }
+        return Ok(());
+    }
+    let (columns, rows) = table.candidates(None)?;
+    let first = match classes {
+        Some(classes) if classes + 5 == columns => 5,
+        _ => 4,
+    };
+    let count = classes.filter(|classes| first + classes <= columns).unwrap_or(columns - first);
+    let scored = |row: &Vec<f32>| row[first..first + count].iter().all(|s| (0.0..=1.0).contains(s));
+    if !rows.iter().all(scored) {
+        let text = "the output lists neither boxes with a class each nor candidates with probabilities";
+        return Err(Error::usage(text.to_owned()));
+    }
+    candidates(rows, (first, count), (first > 4).then_some(4), add)
 }
 
 /// Scores below this are of no box that anybody wants to know of.

@@ -9,14 +9,16 @@ OVERLAP = 0.85
 
 def compared(report, expected):
     """A line of what was seen, and whether it is what was expected: the same classes, scores and boxes."""
-    seen = [[target["class"], target["score"], target.get("corners")] for target in report["targets"]]
+    seen = sorted([target["class"], target["score"], target.get("corners")] for target in report["targets"])
+    expected = sorted(expected)
     right = [target[0] for target in seen] == [target[0] for target in expected]
     for (_, score, box), (_, wanted, place) in zip(seen, expected):
         right &= abs(score - wanted) <= SCORES
         right &= place is None or (box is not None and overlap(box, place) >= OVERLAP)
     names = [f"{target['label']} {target['score']:.3f}" for target in report["targets"]]
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"{shown}; expected {[target[:2] for target in expected[:3]]}", right
+    told = ", ".join(f"{target[0]} {target[1]:.3f}" for target in expected)
+    return f"{shown}; expected {told}", right
 
 
 def overlap(one, other):

@@ -1,7 +1,7 @@
 """What has to be seen on a photo, and whether it is."""
 
-# The class of the photo of a cat by the fixture mobilenet_v2, and its probability in PyTorch.
-EGYPTIAN_CAT = [285, 0.758, None]
+# The class of the photo of a cat by the fixture mobilenet_v2, and its probability in PyTorch (the exporter timm).
+EGYPTIAN_CAT = [285, 0.746, None]
 # Scores are those of photos that other programs brought to the input's size, by other means.
 SCORES = 0.03
 OVERLAP = 0.85

@@ -6,7 +6,7 @@ use crate::forward::{Narrowed, Strategy, narrow};
 use crate::ir::{Classes, Record, key};
 use crate::methods::{self, Branch, Method, Request, class_scores, feature_vector};
 use crate::model::Model;
-use crate::options::Options;
+use crate::options::{Choice as _, Options};
 use crate::patch::{Finished, Patch};
 use crate::plan::Plan;
 use crate::refusal::{Reason, Refusal};
@@ -128,8 +128,8 @@ impl Built {
             subject.record_features(model, &mut record);
             record.add(key::FEATURE_VECTOR, &options.feature_vector_name);
         }
-        if self.branch.smoothed {
-            record.add(key::QUANTIZED, "smooth");
+        if let Some(quantized) = self.branch.quantized {
+            record.add(key::QUANTIZED, quantized.name());
         }
         if let Some(form) = self.branch.form(options.strategy) {
             record.add(key::LOWERING, form.name());

@@ -15,7 +15,7 @@ use crate::options::{Options, SALIENCY_MAP};
 use crate::plan::{Plan, plans};
 use crate::refusal::{Reason, Refusal};
 use crate::report::{HeadReport, Report};
-use crate::tasks::{Decision, Subject, SubjectKind, Task};
+use crate::tasks::{Decision, Subject, SubjectKind, Task, is_embedding};
 
 /// Adds a saliency branch to a model, in memory.
 ///
@@ -38,9 +38,28 @@ pub(crate) fn insert_with<'m>(model: &'m Model, options: &Options, beside: Besid
     if let Some(output) = already_there(model, options)? {
         return Ok(Outcome::AlreadyThere { output });
     }
+    let Tried { task, outcome } = attempt(model, options, beside)?;
+    outcome.map(Outcome::Inserted).map_err(|refusal| {
+        let mut refusal = with_other_tasks(refusal, model, options, task);
+        // What fits goes before what works with anything.
+        if refusal.advice.is_empty() {
+            refusal.advice = as_black_box(model, beside);
+        }
+        Error::Refused(Box::new(refusal))
+    })
+}
+
+/// What came of taking a model for one of a task.
+struct Tried<'m> {
+    task: Task,
+    outcome: std::result::Result<Box<Insertion<'m>>, Refusal>,
+}
+
+fn attempt<'m>(model: &'m Model, options: &Options, beside: Beside) -> Result<Tried<'m>> {
     let labels = Labels::new(model);
     let looked = options.looked(model, &labels);
     let decision = Decision::new(&looked, options.asked())?;
+    let tried = |outcome| Tried { task: decision.task, outcome };
     let found = decision.task.room().find(&looked)?;
     let mut attempts = Attempts { reasons: found.dismissed, tried: Vec::new() };
     for subject in &found.subjects {
@@ -53,38 +72,42 @@ pub(crate) fn insert_with<'m>(model: &'m Model, options: &Options, beside: Besid
             match build(model, &labels, subject, plan, (options, beside))? {
                 Ok(built) => {
                     let of_plan = [passed_over(&plans.looked, plan), passing_beside(model, plan)].concat();
-                    let idle = options.without_effect(plan.method);
+                    let idle = options.without_effect(plan.method, built.branch.quantized.is_some());
                     let notes = [of_format(model), found.notes, of_plan, idle].concat();
                     let report = Report::new(model, options, &decision, subject, plan, &built, notes);
                     let record = built.record(model, options, subject, plan);
                     let insertion = Insertion::new(model, subject, built.patch, report, record);
-                    return Ok(Outcome::Inserted(Box::new(insertion)));
+                    return Ok(tried(Ok(Box::new(insertion))));
                 }
                 Err(reason) => attempts.failed(subject, plan.method, plan.candidate(), reason),
             }
         }
     }
-    let refusal = attempts.refusal(options, decision.task.room().subject());
-    let refusal = with_other_tasks(refusal, model, options, decision.task);
-    Err(Error::Refused(Box::new(Refusal {
-        advice: [refusal.advice, as_black_box(model, beside)].concat(),
-        ..refusal
-    })))
+    Ok(tried(Err(attempts.refusal(options, decision.task.room().subject()))))
 }
 
-/// A refusal with what the other tasks have to say, where the caller has not said which one it is.
+/// A refusal with what the other tasks have to say, where the caller has not said which one it is; else with what there
+/// is for who leaves that out.
 fn with_other_tasks(mut refusal: Refusal, model: &Model, options: &Options, task: Task) -> Refusal {
-    let open = options.task.is_none() && options.method.is_none() && options.target_layers.is_empty();
+    let asked = options.method.map(|_| Setting::Method).or(options.task.map(|_| Setting::Task));
+    if let Some(setting) = asked {
+        let open = Options { task: None, method: None, ..options.clone() };
+        if let Ok(Tried { outcome: Ok(insertion), .. }) = attempt(model, &open, Beside::Asked) {
+            let found = format!(" out: there is {} for it", insertion.report().method.title());
+            refusal.advice.push(message!["leave ", setting, found]);
+        }
+    }
+    let open = asked.is_none() && options.target_layers.is_empty();
     let others = Task::VARIANTS.iter().filter(|other| open && **other != task);
     for &other in others {
         let asked = Options { task: Some(other), ..options.clone() };
-        match insert_with(model, &asked, Beside::Asked) {
+        match attempt(model, &asked, Beside::Asked) {
             // Maps that nothing is known of may be anything.
-            Ok(Outcome::Inserted(insertion)) if has_boxes(insertion.subject()) => {
+            Ok(Tried { outcome: Ok(insertion), .. }) if has_boxes(insertion.subject()) => {
                 let found = format!("as {}, there is {}: ", other.name(), insertion.report().method.title());
                 refusal.advice.push(message![found, Setting::Task.to(other.name())]);
             }
-            Err(Error::Refused(others)) => {
+            Ok(Tried { outcome: Err(others), .. }) => {
                 let of_task = |(what, reason)| (format!("as {}, {what}", other.name()), reason);
                 let known = refusal.reasons.clone();
                 let new = others.reasons.into_iter().filter(|reason| !known.contains(reason));
@@ -105,7 +128,7 @@ fn as_black_box(model: &Model, beside: Beside) -> Vec<Message> {
     let graph = model.graph();
     let answers = graph.outputs().any(|output| {
         let fact = graph.fact(output.outlet);
-        fact.element.is_float() && (1..=3).contains(&fact.rank())
+        fact.element.is_float() && (1..=3).contains(&fact.rank()) && !is_embedding(model, output.outlet)
     });
     match beside {
         Beside::Asked if answers => {

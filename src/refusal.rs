@@ -57,6 +57,28 @@ impl Refusal {
         self.advice.iter().fold(message, |message, advice| message.with("\n  ").with(advice.clone()))
     }
 
+    /// The same in a line: the first reason, how many more there are, and what can be done.
+    #[cfg(feature = "explain")]
+    pub(crate) fn brief(&self) -> Message {
+        let mut message = Message::from(format!("no {} for this model", self.wanted));
+        let groups = self.groups();
+        if let Some((subjects, reason)) = groups.first() {
+            message = message.with(format!(": {}: ", named(subjects))).with(reason.message());
+        }
+        if groups.len() > 1 {
+            let more = format!(" ({} more with ", groups.len() - 1);
+            message = message.with(message![more, Setting::Mode.to("white-box"), ")"]);
+        }
+        self.advice.iter().fold(message, |message, advice| message.with("; ").with(advice.clone()))
+    }
+
+    /// With something more that can be done.
+    #[cfg(feature = "explain")]
+    pub(crate) fn advise(mut self, advice: Message) -> Self {
+        self.advice.push(advice);
+        self
+    }
+
     /// What was looked at, by the reasons.
     fn groups(&self) -> Vec<(Vec<&str>, &Reason)> {
         let mut groups: Vec<(Vec<&str>, &Reason)> = Vec::new();
@@ -97,6 +119,13 @@ pub enum Reason {
         /// Its type and shape.
         fact: String,
     },
+    /// An output has height and width.
+    HoldsMap {
+        /// Its type and shape.
+        fact: String,
+    },
+    /// An output is divided by its own length.
+    Embedding,
     /// No data of any input arrives at the output.
     Constant,
     /// Other inputs than images make it.
@@ -235,6 +264,16 @@ impl Reason {
         match self {
             Self::NoOutput => "the model has no outputs".into(),
             Self::NotLogits { fact } => format!("{fact} is no list of class scores [N, classes]").into(),
+            Self::HoldsMap { fact } => format!(
+                "{fact} has height and width; models for segmentation, depth and the like, whose answer is a map itself, \
+                 are not explained yet"
+            )
+            .into(),
+            Self::Embedding => message![
+                "it is divided by its own length, as embeddings are, whose single numbers mean nothing; name it with ",
+                Setting::Output,
+                " to have them explained all the same"
+            ],
             Self::RowsOfAnother { fact, input } => {
                 format!("{fact} has a row for each of '{input}', and none for each image").into()
             }

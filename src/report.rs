@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::analysis::Placement;
 use crate::build::Built;
 pub use crate::forward::{FormKind, Step};
-use crate::forward::{Kernel, Strategy};
+use crate::forward::{Kernel, Quantized, Strategy};
 use crate::graph::{Fact, Graph, OutletId};
 pub use crate::ir::Course;
 use crate::ir::{Dim, ShapeDisplay};
@@ -140,13 +140,20 @@ impl SubjectReport {
     }
 }
 
-/// What there is to say of a quantized model whose activations are not quantized in the branch.
-fn of_smoothed() -> Message {
-    message![
-        "the quantization of activations is left out of the branch, as its steps may be larger than what masks differ by; ",
-        Setting::Quantized.to("exact"),
-        " keeps it"
-    ]
+/// What there is to say of a head whose activations are quantized.
+fn of_quantized(quantized: Quantized) -> Message {
+    match quantized {
+        Quantized::Smooth => message![
+            "the quantization of activations is left out of the branch, as its steps may be larger than what masks differ by; ",
+            Setting::Quantized.to("exact"),
+            " keeps it"
+        ],
+        Quantized::Exact => message![
+            "the quantization of activations is kept in the branch, and masks that differ by less than its steps look alike; ",
+            Setting::Quantized.to("smooth"),
+            " leaves it out"
+        ],
+    }
 }
 
 impl Report {
@@ -167,9 +174,7 @@ impl Report {
                 " has no effect"
             ]);
         }
-        if built.branch.smoothed {
-            notes.push(of_smoothed());
-        }
+        notes.extend(built.branch.quantized.map(of_quantized));
         let form = built.branch.form(options.strategy);
         let dense = form == Some(FormKind::Dense);
         if dense && built.branch.dense_bytes.is_none() {
@@ -193,6 +198,7 @@ impl Report {
                 requested: options.strategy,
                 form,
                 dense_bytes: built.branch.dense_bytes.filter(|_| dense),
+                quantized: built.branch.quantized,
                 steps: built.branch.steps.clone(),
             },
             scaling: options.scaling,
@@ -456,6 +462,9 @@ pub struct LoweringReport {
     pub form: Option<FormKind>,
     /// Bytes of copied activations alive at one time for one batch, where known and not zero.
     pub dense_bytes: Option<u64>,
+    /// What became of the quantization of activations in the head; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantized: Option<Quantized>,
     /// Each operation of the head, and why it has no cheaper form.
     pub steps: Vec<Step>,
 }

@@ -238,6 +238,57 @@ def queries():
     return [image], named(logits=scores.output(0), pred_boxes=boxes.output(0)), {"labels": "cat dog"}
 
 
+@model
+def two_lists():
+    """Scores of two kinds of classes, and their embedding."""
+    image, x, random = features()
+    mean = ops.reduce_mean(x, integers(2, 3), False)
+
+    def scores(classes):
+        return ops.matmul(mean, ops.constant((random.randn(classes, 8) / 4).astype(np.float32)), False, True).output(0)
+
+    return [image], named(animals=scores(4), colours=scores(3)), {}
+
+
+def embedding(normalised):
+    """Numbers of which none is a class's score."""
+    image, numbers = network([0] * 6)
+    return [image], named(embedding=normalised(numbers).output(0)), {}
+
+
+@model
+def embedding_by_operation():
+    return embedding(lambda x: ops.normalize_l2(x, integers(1), 1e-12, "add"))
+
+
+@model
+def embedding_by_its_length():
+    """As PyTorch's normalize is exported, and scaled."""
+
+    def normalised(x):
+        length = ops.maximum(ops.reduce_l2(x, integers(1), True), floats(1e-12))
+        return ops.multiply(ops.divide(x, length), floats(20))
+
+    return embedding(normalised)
+
+
+@model
+def embedding_written_out():
+    def normalised(x):
+        squares = ops.reduce_sum(ops.multiply(x, x), integers(1), True)
+        return ops.multiply(x, ops.power(squares, floats(-0.5)))
+
+    return embedding(normalised)
+
+
+@model
+def shares():
+    """Scores that sum to one, which each class has a share of: no embedding."""
+    image, scores = network([1] * 6)
+    scores = ops.relu(scores)
+    return [image], named(shares=ops.divide(scores, ops.reduce_sum(scores, integers(1), True)).output(0)), {}
+
+
 def main():
     folder = Path(sys.argv[1])
     for name, build in MODELS.items():

@@ -75,6 +75,15 @@ fn one_number_is_what_it_is_or_a_probability() {
         assert!((score - expected).abs() < 1e-4, "{name}: {score} for {expected}");
         assert_eq!(found.targets[0].map, logit.targets[0].map, "{name}: they explain the same number");
     }
+    // Of no and yes, the threshold says which of them is meant.
+    let (explainer, no) = asked.explained("yes_or_no", &plain);
+    assert_eq!(explainer.settings().threshold.unwrap().least, 0.5);
+    assert!(no.note.unwrap().to_string().starts_with("the answer is 'no', as 'yes' has less than 0.5"));
+    let lower = ExplainOptions { threshold: Some(0.01), ..ExplainOptions::default() };
+    assert_eq!(asked.explained("yes_or_no", &lower).1.note, None);
+    let wanted = ExplainOptions { targets: "no".parse().unwrap(), ..ExplainOptions::default() };
+    let error = Explainer::open(&asked.path("yes_or_no"), &wanted).unwrap_err().to_string();
+    assert!(error.starts_with("'no' is what is left where 'yes' is not"), "{error}");
     for method in [BlackBox::Rise, BlackBox::Aise] {
         for name in ["logit", "squeezed", "yes_or_no"] {
             let (_, found) = asked.explained(name, &black_box(method));
@@ -101,6 +110,11 @@ fn model_info_says_what_is_predicted() {
     assert_eq!(explainer.settings().activation, Some(OutputActivation::Hierarchical));
     assert_eq!(labels(&found), ["cat", "white"]);
     assert!(found.targets.iter().all(|target| target.score.unwrap() > 0.9));
+    // Heads give their best whatever the threshold, and the settings say so.
+    let high = ExplainOptions { threshold: Some(0.999), ..ExplainOptions::default() };
+    let (explainer, found) = asked.explained("hierarchical", &high);
+    assert_eq!(labels(&found), ["cat", "white"]);
+    assert!(explainer.settings().to_string().contains("head, whose best counts whatever its score"));
     let soft = ExplainOptions { activation: Some(OutputActivation::Softmax), ..ExplainOptions::default() };
     assert_eq!(labels(&asked.explained("hierarchical", &soft).1).len(), 1);
     let hierarchical = ExplainOptions { activation: Some(OutputActivation::Hierarchical), ..soft };
@@ -155,10 +169,65 @@ fn detectors_say_which_classes_they_see_and_where() {
     assert!((ours.score.unwrap() - theirs.score.unwrap()).abs() < 1e-3);
     assert!(ours.corners.is_some() && found.best.len() == 3 && varies(&boxed));
     let options = ExplainOptions { threshold: Some(0.9), ..ExplainOptions::default() };
-    let error = Explainer::open(&asked.path("ultralytics"), &options).unwrap().explain(&asked.photo, &Quiet);
-    let error = error.unwrap_err().to_string();
+    let (_, nothing) = asked.explained("ultralytics", &options);
     let named = format!("no object with a score of 0.9 or more; the best: {} 0.", found.best[0].label);
-    assert!(error.starts_with(&named), "{error}");
+    assert!(nothing.targets.is_empty() && nothing.note.unwrap().to_string().starts_with(&named));
+}
+
+#[test]
+fn of_several_lists_of_scores_the_others_are_named() {
+    let Some(asked) = Asked::new() else { return };
+    let model = Model::read(&asked.path("two_lists"), None).unwrap();
+    let Outcome::Inserted(insertion) = insert(&model, &Options::default()).unwrap() else { panic!() };
+    let said = insertion.report().notes[0].to_string();
+    assert_eq!(said, "several outputs can be explained; the others are 'colours' (choose with `output`)");
+    let (explainer, _) = asked.explained("two_lists", &black_box(BlackBox::Aise));
+    let said = explainer.settings().notes[0].to_string();
+    assert_eq!(said, "several outputs hold scores; 'animals' is explained (choose with `output`)");
+    let mut named = black_box(BlackBox::Aise);
+    named.branch.output = Some("colours".to_owned());
+    let (explainer, found) = asked.explained("two_lists", &named);
+    assert_eq!((explainer.settings().explains.as_str(), found.best.len()), ("colours", 3));
+}
+
+#[test]
+fn embeddings_are_no_class_scores_unless_they_are_named() {
+    let Some(asked) = Asked::new() else { return };
+    for name in ["embedding_by_operation", "embedding_by_its_length", "embedding_written_out"] {
+        let path = asked.path(name);
+        let model = Model::read(&path, None).unwrap();
+        let error = insert(&model, &Options::default()).unwrap_err();
+        assert!(
+            error.is_refusal() && error.to_string().contains("it is divided by its own length"),
+            "{error}"
+        );
+        let named = Options { output: Some("embedding".to_owned()), ..Options::default() };
+        let Outcome::Inserted(_) = insert(&model, &named).unwrap() else { panic!("{name}") };
+        for mode in [Mode::Auto, Mode::BlackBox] {
+            let options = ExplainOptions { mode, ..ExplainOptions::default() };
+            let error = Explainer::open(&path, &options).unwrap_err();
+            assert!(error.is_refusal(), "{name}: {error}");
+            assert!(error.to_string().contains("as embeddings are"), "{name}: {error}");
+        }
+        let options = ExplainOptions { branch: named, ..ExplainOptions::default() };
+        assert_eq!(Explainer::open(&path, &options).unwrap().settings().explains, "embedding");
+    }
+    let (explainer, _) = asked.explained("shares", &ExplainOptions::default());
+    assert_eq!((explainer.settings().mode, explainer.settings().explains.as_str()), ("white-box", "shares"));
+}
+
+#[test]
+fn what_only_scores_can_say_is_asked_before_settings_are_shown() {
+    let Some(asked) = Asked::new() else { return };
+    let mut explainer = Explainer::open(&asked.path("queries"), &black_box(BlackBox::Aise)).unwrap();
+    assert!(!explainer.is_settled() && explainer.settings().activation.is_none());
+    explainer.settle(&asked.photo).unwrap();
+    assert!(explainer.is_settled());
+    assert!(explainer.settings().to_string().contains("explains   logits (softmax is applied)"));
+    let (status, out, err) =
+        explain([asked.path("queries").to_str().unwrap(), CHELSEA, "--ascii", "--effort", "speed"]);
+    assert!(status == 0 && out.contains("logits (softmax is applied)"), "{out}{err}");
+    assert!(out.contains("(3 more with --mode white-box)"), "{out}");
 }
 
 #[test]

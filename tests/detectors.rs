@@ -186,7 +186,11 @@ fn options_that_contradict_each_other() {
     let classifier = Some(Task::Classification);
     let cases = [
         ("det_ssd", "no positions", Options { saliency_size: (0, 23), ..Options::default() }),
-        ("det_ssd", "goes with `target_layers`", Options { anchors: Some(vec![3]), ..Options::default() }),
+        (
+            "det_ssd",
+            "goes with the `target_layers` of a detector",
+            Options { anchors: Some(vec![3]), ..Options::default() },
+        ),
         (
             "cnn_static",
             "`anchors` is for detectors",

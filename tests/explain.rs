@@ -12,10 +12,10 @@ use common::explain::*;
 use common::{listing, root, runtime, small};
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba};
 use serde_json::Value;
-use xai_insert::SaliencyType;
 use xai_insert::explain::{
     BlackBox, Effort, ExplainOptions, Explainer, Mode, OutputActivation, Photo, Quiet, Targets, read_map,
 };
+use xai_insert::{Message, SaliencyType};
 
 #[test]
 fn the_cat_is_found_on_the_cat() {
@@ -212,18 +212,27 @@ fn other_files_are_converted_or_black_boxes() {
         let expected = if mode == Mode::Auto { "white-box" } else { "black-box" };
         assert_eq!((explainer.settings().mode, explainer.settings().model.as_path()), (expected, &*path));
         let found = explainer.explain(&Photo::read(&photo).unwrap(), &Quiet).unwrap();
+        let converted =
+            |note: &Message| note.to_string().contains("means.onnx was converted to OpenVINO IR by ");
+        assert_eq!(explainer.settings().notes.iter().any(converted), mode == Mode::Auto);
         // The values are scores already, and are not put through softmax a second time.
         assert_eq!(explainer.settings().activation, Some(OutputActivation::None));
         assert!((found.targets[0].score.unwrap() - e / (e + 2.0)).abs() < 1e-4);
         assert_eq!(found.targets[0].class, Some(0));
     }
+    let args = [path.to_str().unwrap(), photo.to_str().unwrap(), "--json"];
+    let (status, _, err) = explain([&args[..], &["--weights", "means.bin"]].concat());
+    assert!(
+        status == 2 && err.contains("means.bin is named as the BIN of an OpenVINO IR (.xml), and "),
+        "{err}"
+    );
     // What is none of these is said to be none.
     std::fs::write(&path, b"ONNX").unwrap();
     let (status, _, err) =
         explain([path.to_str().unwrap(), photo.to_str().unwrap(), "--json", "--mode", "white-box"]);
     assert!(status == 2 && err.contains("cannot read") && err.contains("means.onnx"), "{err}");
     let (status, _, err) = common::insert([path.to_str().unwrap(), "--dry-run"]);
-    assert!(status == 2 && err.contains("is ONNX, no OpenVINO IR; convert it first: ovc "), "{err}");
+    assert!(status == 2 && err.contains("is ONNX, no OpenVINO IR; convert it first: `ovc "), "{err}");
 }
 
 #[test]
@@ -276,6 +285,51 @@ fn pictures_of_all_kinds_are_explained_and_what_is_none_is_named() {
 }
 
 /// Of models that are made here; `tests/cases/explain` has others.
+#[test]
+fn more_classes_than_anybody_looks_at_are_not_explained_unasked() {
+    if !runtime() {
+        return;
+    }
+    // A sigmoid of what a softmax was trained for: hundreds of classes count.
+    let options = ExplainOptions { activation: Some(OutputActivation::Sigmoid), ..plain() };
+    let photo = Photo::read(&root().join(CHELSEA)).unwrap();
+    let mut explainer = Explainer::open(&root().join(MOBILENET), &options).unwrap();
+    let found = explainer.explain(&photo, &Quiet).unwrap();
+    let note = found.note.unwrap().to_string();
+    assert!(
+        found.targets.len() == 25 && note.contains("classes have a score of 0.5 or more; the best 25"),
+        "{note}"
+    );
+    let count = note.split(' ').next().unwrap();
+    assert!(note.ends_with(&format!("see `threshold` and `targets: top{count}`")), "{note}");
+}
+
+#[test]
+fn a_folder_that_stays_empty_is_gone_again() {
+    if !runtime() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path().join("pictures");
+    let out = out.to_str().unwrap();
+    for (model, more) in [
+        (MOBILENET, &["--targets", "unicorn"][..]),
+        (MOBILENET, &["--targets", "pred,3"]),
+        ("fixtures/small/segmentation.xml", &[]),
+    ] {
+        let (status, _, err) = explain([&[model, CHELSEA, "-o", out], more].concat());
+        assert!(status != 0 && !Path::new(out).exists(), "{model} {more:?}: {err}");
+    }
+    let (status, _, err) = explain(["fixtures/small/segmentation.xml", CHELSEA, "-o", out]);
+    assert!(status == 1 && err.contains("has height and width; models for segmentation"), "{err}");
+    assert!(
+        err.contains(
+            "no output holds class scores [N, classes] or boxes, as a black box needs: 'scores' f32"
+        ),
+        "{err}"
+    );
+}
+
 #[test]
 fn bad_input_is_one_clear_line_and_status_2() {
     if !runtime() {

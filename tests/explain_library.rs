@@ -48,10 +48,11 @@ fn scores_of_boxes_count_as_scores_of_classes() {
             found.best.iter().filter(|class| class.score >= scores[1]).count(),
             "{name}"
         );
-        let error = explained(Some(scores[0] + 1e-3)).unwrap_err().to_string();
-        let best = found.best[0].class;
-        assert!(error.contains(&format!(" or more; the best: class {best} ")), "{name}: {error}");
-        assert!(error.ends_with("; see `threshold`"), "{name}: {error}");
+        let nothing = explained(Some(scores[0] + 1e-3)).unwrap();
+        let (best, note) = (found.best[0].class, nothing.note.unwrap().to_string());
+        assert!(nothing.targets.is_empty(), "{name}");
+        assert!(note.contains(&format!(" or more; the best: class {best} ")), "{name}: {note}");
+        assert!(note.ends_with("; see `threshold`"), "{name}: {note}");
     }
 }
 

@@ -209,7 +209,7 @@ def test_a_refusal_has_its_reasons():
     with pytest.raises(xai_insert.RefusedError) as caught:
         xai_insert.insert_xai(small("segmentation"))
     ((subject, reason),) = caught.value.reasons
-    assert "scores" in subject and "no list of class scores" in reason
+    assert "scores" in subject and "has height and width" in reason
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), again.reasons) == (str(caught.value), caught.value.reasons)
 
@@ -225,7 +225,7 @@ def test_a_refusal_has_its_reasons():
         ({"saliency_size": 23}, "^saliency_size takes two numbers, not 23$"),
         ({"saliency_size": (0, 8)}, r"^saliency_size: give height and width, .*, not \(0, 8\)$"),
         ({"num_anchors": [3, True], "target_layer": ["a", "b"]}, "^num_anchors: give .*, not True$"),
-        ({"num_anchors": 3}, "^`num_anchors` goes with `target_layer`"),
+        ({"num_anchors": 3}, "^`num_anchors` goes with the `target_layer` of a detector"),
         ({"scaling": "maybe"}, "^scaling takes True or False, not 'maybe'$"),
         ({"block": 1, "target_layer": "a"}, "^block and target_layer cannot both be given$"),
     ],

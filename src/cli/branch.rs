@@ -22,7 +22,7 @@ pub(super) struct BranchArgs {
     target_layer: Vec<String>,
 
     /// Detectors: anchors of each --target-layer, separated by commas
-    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "target_layer", value_parser = options::anchors, help_heading = "Branch")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = options::anchors, help_heading = "Branch")]
     num_anchors: Option<Vec<usize>>,
 
     /// Detectors: height and width of the maps

@@ -44,7 +44,14 @@ pub(super) fn program<A: Parser>(
     arguments: impl IntoIterator<Item = OsString>,
     run: impl FnOnce(&A) -> anyhow::Result<u8>,
 ) -> u8 {
-    match A::try_parse_from(arguments) {
+    let mut command = A::command().mut_args(|argument| {
+        // A number that is out of bounds is one all the same, and no flag.
+        let option = argument.get_long().is_some() && argument.get_action().takes_values();
+        argument.allow_negative_numbers(option)
+    });
+    let parsed =
+        command.try_get_matches_from_mut(arguments).and_then(|matches| A::from_arg_matches(&matches));
+    match parsed.map_err(|error| error.format(&mut command)) {
         Ok(args) => run(&args).unwrap_or_else(|error| complain::<A>(&error)),
         Err(error) => {
             // There is nowhere left to complain where standard error is closed.

@@ -10,8 +10,10 @@ use super::engine::{Engine, ImageOutputs};
 use super::names::{ClassNames, Targets};
 use super::procedure::Procedure;
 use super::reader::{Findings, Reader};
-use super::scores::{ClassScores, Predicted, best_of_none, nothing_found};
-use super::watch::Watch;
+use super::scores::{
+    ClassScores, MOST, Predicted, best_of_many, best_of_none, nothing_found, otherwise, shown,
+};
+use super::watch::{Quiet, Watch};
 use super::{ExplainOptions, Settings, Threshold};
 use crate::error::{Error, Result};
 use crate::ir::Resize;
@@ -121,7 +123,7 @@ impl Target {
     /// Label and score.
     pub fn title(&self) -> String {
         match self.score {
-            Some(score) => format!("{} {score:.3}", self.label),
+            Some(score) => format!("{} {}", self.label, shown(score)),
             None => self.label.clone(),
         }
     }
@@ -164,6 +166,20 @@ impl Explainer {
     /// How many photos are best done together.
     pub fn group(&self) -> usize {
         (self.engine.requests() * self.engine.input().batch * 2).clamp(1, 64)
+    }
+
+    /// Whether [`Explainer::settings`] leave nothing open that only scores can say.
+    pub fn is_settled(&self) -> bool {
+        self.reader.is_settled()
+    }
+
+    /// Looks at a photo where only scores can say what they are, so that [`Explainer::settings`] leave nothing open.
+    ///
+    /// # Errors
+    /// As [`Explainer::explain`].
+    pub fn settle(&mut self, photo: &Photo) -> Result<()> {
+        let (_, values) = self.fit(std::slice::from_ref(photo))?;
+        self.infer(&values, &Quiet)?.into_iter().try_for_each(|inference| inference.map(|_| ()))
     }
 
     /// Explains a photo.
@@ -390,7 +406,7 @@ impl Explainer {
                     }
                     (_, Targets::All, _) => (0..scores.len()).collect(),
                     (_, _, Reader::Classes(reader)) => {
-                        let (classes, said) = self.predicted(reader, scores)?;
+                        let (classes, said) = self.predicted(reader, scores);
                         note = said;
                         classes
                     }
@@ -411,7 +427,11 @@ impl Explainer {
                 };
                 classes.into_iter().map(chosen).collect::<Result<_>>()?
             }
-            Findings::Objects(objects) => self.objects(objects, inference.map.is_some())?,
+            Findings::Objects(objects) => {
+                let (chosen, said) = self.objects(objects, inference.map.is_some());
+                note = said;
+                chosen
+            }
             Findings::Nothing | Findings::Raw(_) => {
                 let maps = inference.map.as_ref().and_then(|(shape, _)| shape.first());
                 let listed = match (&self.listed, &self.options.targets, maps) {
@@ -432,31 +452,36 @@ impl Explainer {
         Ok((chosen, note))
     }
 
-    /// The classes that scores predict, and what there is to say where none counts.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] where none of a detector's boxes counts.
-    fn predicted(&self, reader: &ClassScores, scores: &[f32]) -> Result<(Vec<usize>, Option<Message>)> {
+    /// The classes that scores predict, and what there is to say of them.
+    fn predicted(&self, reader: &ClassScores, scores: &[f32]) -> (Vec<usize>, Option<Message>) {
         let least = self.threshold.least;
         match reader.predicted(scores, least) {
-            Predicted::Classes(classes) => Ok((classes, None)),
+            Predicted::Classes(classes) if classes.len() > MOST => {
+                let note = best_of_many(least, classes.len(), "classes");
+                (classes.into_iter().take(MOST).collect(), Some(note))
+            }
+            Predicted::Classes(classes) => (classes, None),
+            Predicted::Otherwise(class) => {
+                let note = |other: &str| otherwise(least, &self.names.name(class), other);
+                (vec![class], self.names.otherwise().map(note))
+            }
             Predicted::Below(_) if reader.per_box() => {
                 let best = reader.best_first(scores).into_iter().take(NAMED);
                 let named = best.filter_map(|class| Some((self.names.name(class), *scores.get(class)?)));
-                Err(nothing_found(least, &named.collect::<Vec<_>>()))
+                (Vec::new(), Some(nothing_found(least, &named.collect::<Vec<_>>())))
             }
-            Predicted::Below(best) => Ok((vec![best], Some(best_of_none(least)))),
+            Predicted::Below(best) => (vec![best], Some(best_of_none(least))),
         }
     }
 
-    /// The objects of a detector that are explained; in white-box mode each class once, by its best object.
-    fn objects(&self, objects: &[Detection], by_class: bool) -> Result<Vec<Chosen>> {
-        let mut found: Vec<&Detection> =
-            objects.iter().filter(|object| object.score >= self.threshold.least).collect();
-        found.sort_by(|a, b| b.score.total_cmp(&a.score));
-        if let Some(listed) = &self.listed {
-            found.retain(|object| listed.contains(&object.class));
-        }
+    /// The objects of a detector that are explained, in white-box mode each class once, by its best object; and what
+    /// there is to say where there are none, or more than anybody looks at unasked.
+    fn objects(&self, objects: &[Detection], by_class: bool) -> (Vec<Chosen>, Option<Message>) {
+        let least = self.threshold.least;
+        let wanted = |class| self.listed.as_ref().is_none_or(|listed| listed.contains(&class));
+        let mut best: Vec<&Detection> = objects.iter().filter(|object| wanted(object.class)).collect();
+        best.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let mut found: Vec<&Detection> = best.iter().copied().filter(|one| one.score >= least).collect();
         if by_class {
             let mut classes = Vec::new();
             found.retain(|object| {
@@ -465,21 +490,25 @@ impl Explainer {
                 new
             });
         }
-        if let Targets::Top(count) = self.options.targets {
-            found.truncate(count);
+        let mut note = None;
+        match self.options.targets {
+            Targets::Top(count) => found.truncate(count),
+            Targets::Predicted if found.len() > MOST => {
+                note = Some(best_of_many(least, found.len(), "objects"));
+                found.truncate(MOST);
+            }
+            _ => {}
         }
         if found.is_empty() {
-            let mut best: Vec<&Detection> = objects.iter().collect();
-            best.sort_by(|a, b| b.score.total_cmp(&a.score));
             let named = best.into_iter().take(NAMED).map(|one| (self.names.name(one.class), one.score));
-            return Err(nothing_found(self.threshold.least, &named.collect::<Vec<_>>()));
+            note = Some(nothing_found(least, &named.collect::<Vec<_>>()));
         }
         let chosen = |object: &Detection| Chosen {
             class: Some(object.class),
             score: Some(object.score),
             object: Some(object.clone()),
         };
-        Ok(found.into_iter().map(chosen).collect())
+        (found.into_iter().map(chosen).collect(), note)
     }
 }
 

@@ -12,6 +12,7 @@ use super::Explanation;
 use super::Settings;
 use super::metrics::Metrics;
 use super::picture::{Colours, heatmap};
+use super::scores::shown;
 use crate::error::{Error, Result};
 use crate::preprocess::resize_map;
 
@@ -44,7 +45,7 @@ impl Gallery {
         self.count == 0
     }
 
-    /// Adds a photo with its maps; `metrics` belong to the targets one by one, where there are any.
+    /// Adds a photo with its maps and what there is to say; `metrics` belong to the targets one by one, where there are any.
     ///
     /// # Errors
     /// [`Error::Internal`] where a picture cannot be encoded.
@@ -53,7 +54,7 @@ impl Gallery {
         explanation: &Explanation,
         photo: &RgbImage,
         colours: Colours,
-        metrics: &[Metrics],
+        (metrics, note): (&[Metrics], Option<&str>),
     ) -> Result<()> {
         self.count += 1;
         let number = self.count;
@@ -69,7 +70,7 @@ impl Gallery {
             let id = format!("p{number}t{place}");
             let checked = if place == 0 { " checked" } else { "" };
             let label = escaped(&target.label);
-            let score = target.score.map(|score| format!("{score:.3}")).unwrap_or_default();
+            let score = target.score.map(shown).unwrap_or_default();
             let hidden = if place == 0 { "" } else { " hidden" };
             // Writing to a string does not fail.
             let _ = write!(
@@ -109,10 +110,11 @@ impl Gallery {
             }
             choices.push_str("</label>");
         }
+        let note = note.map(|note| format!(r#"<p class="note">{}</p>"#, escaped(note))).unwrap_or_default();
         let source = jpeg(&small)?;
         let _ = write!(
             self.photos,
-            r#"<article id="photo-{number}" tabindex="-1"><h2>{name}</h2><div class="view"><div class="stack" style="--ratio:{width}/{height}"><img alt="Photo {name}" src="{source}">{maps}</div><fieldset><legend>Targets</legend>{choices}</fieldset></div></article>"#
+            r#"<article id="photo-{number}" tabindex="-1"><h2>{name}</h2><div class="view"><div class="stack" style="--ratio:{width}/{height}"><img alt="Photo {name}" src="{source}">{maps}</div><fieldset><legend>Targets</legend>{choices}{note}</fieldset></div></article>"#
         );
         Ok(())
     }

@@ -57,6 +57,9 @@ fn of_black_boxes(options: &ExplainOptions, method: Option<BlackBox>) -> Vec<Use
 fn of_branches(options: &ExplainOptions, built: bool) -> Vec<Use> {
     let (given, usual) = (&options.branch, ExplainOptions::default().branch);
     let all = [
+        (Setting::Method, given.method.is_some()),
+        (Setting::Task, given.task.is_some()),
+        (Setting::Anchors, given.anchors.is_some()),
         (Setting::TargetLayers, given.target_layers != usual.target_layers),
         (Setting::SaliencySize, given.saliency_size != usual.saliency_size),
         (Setting::Block, given.block != usual.block),

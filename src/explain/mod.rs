@@ -23,6 +23,7 @@ mod agreement;
 mod black_box;
 mod engine;
 mod explainer;
+mod file;
 mod gallery;
 mod idle;
 mod maps;
@@ -155,7 +156,9 @@ impl std::fmt::Display for Settings {
             let scores = match self.activation {
                 Some(OutputActivation::Softmax) => "softmax is applied",
                 Some(OutputActivation::Sigmoid) => "sigmoid is applied",
-                Some(OutputActivation::Hierarchical) => "softmax within each head, sigmoid for other classes",
+                Some(OutputActivation::Hierarchical) => {
+                    "softmax within each head, whose best counts whatever its score; sigmoid for other classes"
+                }
                 Some(OutputActivation::None) => "scores as they are",
                 None => {
                     "softmax, or sigmoid where boxes have scores, is applied unless the values are scores already"

@@ -10,6 +10,8 @@ use crate::message::{Setting, message};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClassNames {
     names: Vec<String>,
+    /// What is meant where a model's only class is not.
+    otherwise: Option<String>,
 }
 
 impl ClassNames {
@@ -26,12 +28,22 @@ impl ClassNames {
         if names.is_empty() {
             return Err(Error::usage(format!("{} holds no labels", path.display())));
         }
-        Ok(Self { names })
+        Ok(Self::new(names))
     }
 
     /// These names, in the order of the classes.
     pub fn new(names: Vec<String>) -> Self {
-        Self { names }
+        Self { names, otherwise: None }
+    }
+
+    /// The name of a model's only class, and of what is meant where that is not.
+    pub(crate) fn of_one(names: Vec<String>, otherwise: String) -> Self {
+        Self { names, otherwise: Some(otherwise) }
+    }
+
+    /// What is meant where a model's only class is not.
+    pub(crate) fn otherwise(&self) -> Option<&str> {
+        self.otherwise.as_deref()
     }
 
     /// The names, in the order of the classes.
@@ -95,7 +107,7 @@ impl ClassNames {
                 let contained = !wanted.is_empty() && plain.contains(&wanted);
                 (if contained { 1.0 + alike(&plain) } else { words }, name.as_str())
             })
-            .filter(|(like, _)| *like > 0.5)
+            .filter(|(like, _)| *like > ALIKE)
             .collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0));
         let best = scored.first().map_or(0.0, |(like, _)| *like);
@@ -103,6 +115,9 @@ impl ClassNames {
         scored.into_iter().take(3).map(|(_, name)| name).collect()
     }
 }
+
+/// Likeness from which one name may be meant by another: a letter of three may be wrong, but not two of four.
+const ALIKE: f64 = 0.65;
 
 fn plain(name: &str) -> String {
     name.trim().to_lowercase().replace('_', " ")
@@ -175,7 +190,7 @@ impl Targets {
         for targets in parsed {
             match targets {
                 Self::Listed(list) => all.extend(list),
-                _ => return Err(Error::usage("targets: pred, topK and all stand alone".to_owned())),
+                _ => return Err(alone()),
             }
         }
         Ok(Self::Listed(all))
@@ -192,7 +207,7 @@ impl Targets {
             Self::All => return Ok(classes.map(|classes| (0..classes).collect())),
             Self::Top(count) => match classes {
                 Some(classes) if *count > classes => {
-                    return Err(Error::usage(format!("top{count} of {classes} classes")));
+                    return Err(Error::usage(format!("top{count}: the model has {classes} classes")));
                 }
                 _ => return Ok(None),
             },
@@ -226,6 +241,16 @@ impl Targets {
     }
 }
 
+/// Whether a word is no class, but all that is to be explained.
+fn stands_alone(word: &str) -> bool {
+    let count = word.strip_prefix("top").map(str::parse::<usize>);
+    word == "pred" || word == "all" || count.is_some_and(|count| count.is_ok())
+}
+
+fn alone() -> Error {
+    Error::usage("targets: pred, topK and all stand alone, without others beside them")
+}
+
 fn existing(class: usize, classes: Option<usize>) -> Result<usize> {
     match classes {
         Some(count) if class >= count => {
@@ -242,6 +267,15 @@ fn class(word: &str, names: &ClassNames, classes: Option<usize>) -> Result<usize
     }
     if let Ok(class) = word.parse::<usize>() {
         return existing(class, classes);
+    }
+    if stands_alone(word) {
+        return Err(alone());
+    }
+    if let Some(otherwise) = names.otherwise().filter(|otherwise| plain(otherwise) == plain(word)) {
+        let only = names.name(0);
+        return Err(Error::usage(format!(
+            "'{otherwise}' is what is left where '{only}' is not: the model has one number, and it is for '{only}'"
+        )));
     }
     if names.is_empty() {
         let unknown = format!("the label '{word}' is not known, nor any other; give a list with ");
@@ -261,7 +295,7 @@ mod tests {
 
     fn names() -> ClassNames {
         let names = ["tabby", "tiger cat", "Egyptian cat", "crane, bird", "7"];
-        ClassNames { names: names.map(str::to_owned).to_vec() }
+        ClassNames::new(names.map(str::to_owned).to_vec())
     }
 
     fn resolve(text: &str) -> Result<Option<Vec<usize>>> {
@@ -297,6 +331,15 @@ mod tests {
         assert!(error.contains("'tiger cat'") && error.contains("'Egyptian cat'"), "{error}");
         let error = resolve("xyzzy").unwrap_err().to_string();
         assert_eq!(error, "no label 'xyzzy'");
+        assert_eq!(resolve("tubby").unwrap_err().to_string(), "no label 'tubby'; did you mean 'tabby'?");
+        assert_eq!(resolve("cranes-bill").unwrap_err().to_string(), "no label 'cranes-bill'");
+        for list in ["pred,3", "all, 3", "3,top2"] {
+            let error = resolve(list).unwrap_err().to_string();
+            assert!(error.contains("pred, topK and all stand alone"), "{error}");
+        }
+        let named = ClassNames::of_one(vec!["yes".to_owned()], "no".to_owned());
+        let error = "No".parse::<Targets>().unwrap().resolve(&named, Some(1)).unwrap_err().to_string();
+        assert!(error.ends_with("the model has one number, and it is for 'yes'"), "{error}");
         for wrong in ["", "top0", "top6", "9", "1,,2"] {
             assert!(resolve(wrong).is_err(), "{wrong}");
         }

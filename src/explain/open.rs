@@ -4,13 +4,14 @@ use std::path::Path;
 
 use super::black_box::{Aim, RiseMasks};
 use super::engine::Engine;
+use super::file::ModelFile;
 use super::idle::without_effect;
 use super::names::ClassNames;
 use super::procedure::Procedure;
 use super::reader::Reader;
 use super::scores::ClassScores;
 use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings, Threshold};
-use crate::analysis::InputFacts;
+use crate::analysis::{InputFacts, Labels};
 use crate::build::{Beside, CLASS_SCORES};
 use crate::error::{Error, Result};
 use crate::insert::insert_with;
@@ -21,8 +22,9 @@ use crate::methods::Method;
 use crate::model::Model;
 use crate::options::Choice;
 use crate::preprocess::{Declared, ImageInput, Placed, PreprocessOptions, Preprocessing};
-use crate::runtime::{Converted, Hint, Network, Pool, Port, Runtime, Serving, Source};
-use crate::tasks::{Answer, BoxForm, Outputs, Question, Signature, Subject, ranks};
+use crate::refusal::Refusal;
+use crate::runtime::{Hint, Network, Pool, Port, Runtime, Serving, Source};
+use crate::tasks::{Answer, BoxForm, Logits, Outputs, Question, Signature, Subject, ranks};
 
 /// A model that was read.
 struct Opened {
@@ -31,6 +33,8 @@ struct Opened {
     map: Option<MapOutput>,
     /// What a branch explains that was built for it just now.
     explained: Option<Subject>,
+    /// Why there is no branch, where one was looked for.
+    refused: Option<Box<Refusal>>,
     notes: Vec<Message>,
 }
 
@@ -47,7 +51,7 @@ struct MapOutput {
 impl Opened {
     /// Its outputs only are looked at.
     fn closed(network: Network, notes: Vec<Message>) -> Self {
-        Self { network, map: None, explained: None, notes }
+        Self { network, map: None, explained: None, refused: None, notes }
     }
 }
 
@@ -87,31 +91,19 @@ impl Explainer {
 fn open(path: &Path, options: &ExplainOptions) -> Result<(Explainer, Option<ClassScores>)> {
     options.check()?;
     let mut runtime = Runtime::load(&options.runtime)?;
-    // What is converted is read like an IR; where that fails, the runtime reads what is there.
-    let converted = converted(path, runtime.library(), options);
-    let (ir_path, weights) = match &converted {
-        Some(Ok(converted)) => (converted.xml(), None),
-        _ => (path.to_path_buf(), options.weights.as_deref()),
-    };
-    let ir = match (read_ir(&ir_path, weights), &converted) {
-        // Files that are not there are no reason to try anything else.
-        (Err(error @ (Error::Io { .. } | Error::Weights { .. })), None) => return Err(error),
-        (Err(_), Some(Err(why))) => {
-            Err(Error::usage(format!("{} is no OpenVINO IR, and {why}", path.display())))
-        }
-        (ir, _) => ir,
-    };
-    let mut opened = match &ir {
-        Ok(model) => open_ir(&mut runtime, &ir_path, model, options)?,
+    let file = ModelFile::new(path, runtime.library(), options)?;
+    let mut opened = match &file.ir {
+        Ok(model) => open_ir(&mut runtime, &file.ir_path(), model, options)?,
         Err(why) => open_other(&mut runtime, path, why, options)?,
     };
-    let model = ir.as_ref().ok();
+    opened.notes.splice(..0, file.note());
+    let model = file.ir.as_ref().ok();
     let info = model.map(|model| ModelInfo::read(model.document().rt_info())).unwrap_or_default();
     let facts = model.map(facts).unwrap_or_default();
     let input = image_input(&mut opened.network, &options.preprocess, &facts, &info)?;
     let preprocessing = Preprocessing::settle(&options.preprocess, &facts, &info, &input)?;
     let (reader, boxes) = reader(&mut opened, (model, &info), input.batch, options)?;
-    let procedure = procedure(&opened, &reader, path, options)?;
+    let procedure = procedure(&opened, &reader, model, options)?;
     let own = explained(&mut opened, (model, &info), input.batch, options)?;
     let built = opened.explained.is_some();
     opened.notes.extend(without_effect(options, &procedure, &reader, built));
@@ -144,30 +136,6 @@ fn open(path: &Path, options: &ExplainOptions) -> Result<(Explainer, Option<Clas
     Ok((explainer, own))
 }
 
-/// The IR at `path`, or why the file is none that can be looked into.
-fn read_ir(path: &Path, weights: Option<&Path>) -> std::result::Result<Model, Error> {
-    if is_ir(path) {
-        return Model::read(path, weights);
-    }
-    std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
-    Err(Error::usage(format!("{} is no OpenVINO IR, so its graph is not looked into", path.display())))
-}
-
-fn is_ir(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xml"))
-}
-
-/// A model of another framework as an IR, where its graph is to be looked into and it is there.
-fn converted(
-    path: &Path,
-    library: &Path,
-    options: &ExplainOptions,
-) -> Option<std::result::Result<Converted, String>> {
-    let looked_into = options.mode != Mode::BlackBox && options.black_box.is_none();
-    let wanted = looked_into && !is_ir(path) && path.exists() && options.weights.is_none();
-    wanted.then(|| Converted::new(path, library))
-}
-
 fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainOptions) -> Result<Opened> {
     let mut whole = || runtime.read(Source::File { path, weights: Some(model.weights().path()) });
     if options.mode == Mode::BlackBox || options.black_box.is_some() {
@@ -176,17 +144,31 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
     match insert_with(model, &options.branch, Beside::ClassScores) {
         Ok(Outcome::Inserted(insertion)) => match of_boxes(model, &insertion) {
             None => with_branch(runtime, path, model, &insertion, options),
-            Some(why) if options.mode == Mode::WhiteBox => {
-                Err(Error::usage(format!("no white-box method: {why}")))
-            }
+            Some(why) if options.mode == Mode::WhiteBox => Err(no_white_box(why.into())),
             Some(why) => Ok(Opened::closed(whole()?, vec![format!("black-box mode: {why}").into()])),
         },
         Ok(Outcome::AlreadyThere { output }) => Ok(with_own_map(whole()?, model, output)),
-        Err(refusal @ Error::Refused(_)) if options.mode == Mode::Auto => {
-            let note = message!["black-box mode, because there is "].with(refusal.message());
-            Ok(Opened::closed(whole()?, vec![note]))
+        Err(Error::Refused(refusal)) if options.mode == Mode::Auto => {
+            let note = message!["black-box mode, because there is "].with(refusal.brief());
+            Ok(Opened { refused: Some(refusal), ..Opened::closed(whole()?, vec![note]) })
         }
+        Err(Error::Refused(refusal)) => Err(Error::Refused(Box::new(refusal.advise(otherwise(options))))),
         Err(error) => Err(error),
+    }
+}
+
+/// The refusal where only a branch would do, and the graph is not there or is not asked.
+fn no_white_box(why: Message) -> Error {
+    let refusal = Refusal::new("white-box method".to_owned(), Vec::new());
+    let instead = message!["as a black box it is explained with ", Setting::Mode.to("black-box")];
+    Error::Refused(Box::new(refusal.advise(why).advise(instead)))
+}
+
+/// What to do where nothing but a branch was to do, and none fits.
+fn otherwise(options: &ExplainOptions) -> Message {
+    match options.branch.method {
+        Some(_) => message!["leave ", Setting::Method, " out to have what fits, if need be as a black box"],
+        None => message!["leave ", Setting::Mode, " out to have it explained as a black box"],
     }
 }
 
@@ -225,7 +207,7 @@ fn with_branch(
         placed: Placed::read(|key| insertion.recorded(key)),
     };
     let (explained, notes) = (insertion.subject().clone(), report.notes.clone());
-    Ok(Opened { network, map: Some(map), explained: Some(explained), notes })
+    Ok(Opened { network, map: Some(map), explained: Some(explained), refused: None, notes })
 }
 
 /// A model with a map of its own, perhaps of a branch that was added earlier.
@@ -241,7 +223,8 @@ fn with_own_map(network: Network, model: &Model, output: String) -> Opened {
     let classes = recorded_classes(record(key::TARGETS));
     let placed = Placed::read(record);
     let notes = vec![already_there(&output)];
-    Opened { network, map: Some(MapOutput { name: output, method, classes, placed }), explained: None, notes }
+    let map = MapOutput { name: output, method, classes, placed };
+    Opened { map: Some(map), ..Opened::closed(network, notes) }
 }
 
 /// What is called the method where nothing says what made a map.
@@ -268,9 +251,9 @@ fn open_other(runtime: &mut Runtime, path: &Path, why: &Error, options: &Explain
             let (method, classes) = (OWN_MAP.to_owned(), Classes::All);
             let map = MapOutput { name: output.clone(), method, classes, placed: None };
             let notes = vec![already_there(output)];
-            Ok(Opened { network, map: Some(map), explained: None, notes })
+            Ok(Opened { map: Some(map), ..Opened::closed(network, notes) })
         }
-        Mode::WhiteBox => Err(Error::usage(message!["no white-box method: "].with(why.message()))),
+        Mode::WhiteBox => Err(no_white_box(why.message())),
         Mode::Auto => Ok(Opened::closed(network, vec![message!["black-box mode: "].with(why.message())])),
     }
 }
@@ -414,7 +397,10 @@ fn names(reader: &Reader, info: ModelInfo, options: &ExplainOptions) -> Result<C
             // They have an order of their own.
             (Some(hierarchy), _) => labels.clone_from(&hierarchy.names),
             // Of no and yes, the number is for yes.
-            (None, Some(1)) if labels.len() == 2 => drop(labels.remove(0)),
+            (None, Some(1)) if labels.len() == 2 => {
+                let no = labels.remove(0);
+                return Ok(ClassNames::of_one(labels, no));
+            }
             // As Model API reads them: the first class is none of those that have a name.
             (None, Some(classes)) if !labels.is_empty() && labels.len() + 1 == *classes => {
                 labels.insert(0, "other".to_owned());
@@ -425,7 +411,12 @@ fn names(reader: &Reader, info: ModelInfo, options: &ExplainOptions) -> Result<C
     Ok(ClassNames::new(labels))
 }
 
-fn procedure(opened: &Opened, reader: &Reader, path: &Path, options: &ExplainOptions) -> Result<Procedure> {
+fn procedure(
+    opened: &Opened,
+    reader: &Reader,
+    model: Option<&Model>,
+    options: &ExplainOptions,
+) -> Result<Procedure> {
     let ports = opened.network.outputs();
     match (&opened.map, reader) {
         (Some(MapOutput { name, classes, .. }), _) => {
@@ -433,16 +424,24 @@ fn procedure(opened: &Opened, reader: &Reader, path: &Path, options: &ExplainOpt
             let missing = || Error::runtime(format!("the runtime shows no output '{name}'"));
             Ok(Procedure::WhiteBox { map: map.ok_or_else(missing)?, classes: classes.clone() })
         }
-        (None, Reader::Nothing) => Err(Error::usage(format!(
-            "{}: no output holds class scores [N, classes] or boxes: {}",
-            path.display(),
-            list(ports)
-        ))),
+        (None, Reader::Nothing) => Err(nothing_to_explain(opened, model)),
         (None, Reader::Boxes(_)) if options.black_box == Some(BlackBox::Rise) => {
             Err(Error::usage("RISE explains class scores; use aise for detectors".to_owned()))
         }
         (None, _) => Ok(Procedure::BlackBox(options.black_box.unwrap_or(BlackBox::Aise))),
     }
+}
+
+/// The refusal of a model whose graph takes no branch, and whose outputs say nothing that could be watched.
+fn nothing_to_explain(opened: &Opened, model: Option<&Model>) -> Error {
+    let outputs = list(opened.network.outputs());
+    let none = format!("no output holds class scores [N, classes] or boxes, as a black box needs: {outputs}");
+    let refusal = opened.refused.as_deref().cloned();
+    let refusal = refusal.unwrap_or_else(|| {
+        let found = model.and_then(|model| Logits::find(model, &Labels::new(model), None).ok());
+        Refusal::new("method".to_owned(), found.map(|(_, dismissed)| dismissed).unwrap_or_default())
+    });
+    Error::Refused(Box::new(refusal.advise(none.into())))
 }
 
 /// Compiles the model for as many inferences as are to come.

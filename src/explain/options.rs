@@ -246,7 +246,7 @@ pub fn masks(text: &str) -> Result<usize> {
 /// [`Error::Usage`] for anything else.
 pub fn share(text: &str) -> Result<f32> {
     let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| Error::usage("give a number between 0 and 1"))
+    share.ok_or_else(|| Error::usage("give a number from 0 to 1"))
 }
 
 /// Two finite numbers that differ, `0..1`.

@@ -17,15 +17,20 @@ pub struct Folder {
     path: PathBuf,
     overwrite: bool,
     taken: BTreeSet<String>,
+    /// The folders that were not there before, the outermost first.
+    made: Vec<PathBuf>,
 }
 
 impl Folder {
-    /// Makes the folder where it is not there.
+    /// Makes the folder where it is not there. If nothing is written to it, it is gone with this value.
     ///
     /// # Errors
     /// [`Error::Io`] where that cannot be done, [`Error::Usage`] where it holds a gallery already and
     /// `overwrite` is off.
     pub fn new(path: &Path, overwrite: bool) -> Result<Self> {
+        let absent = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        let mut made: Vec<PathBuf> = absent.map(Path::to_path_buf).collect();
+        made.reverse();
         std::fs::create_dir_all(path).map_err(|e| Error::io("create the folder", path, e))?;
         let index = path.join(super::gallery::INDEX);
         if index.exists() && !overwrite {
@@ -33,7 +38,7 @@ impl Folder {
             let message = message![there, use_it, " to replace what is there"];
             return Err(Error::usage(message));
         }
-        Ok(Self { path: path.to_path_buf(), overwrite, taken: BTreeSet::new() })
+        Ok(Self { path: path.to_path_buf(), overwrite, taken: BTreeSet::new(), made })
     }
 
     /// Where it is.
@@ -79,6 +84,13 @@ impl Folder {
         file.write_all(bytes).map_err(failed)?;
         file.persist(&path).map_err(|e| failed(e.error))?;
         Ok(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A folder that holds something stays.
+        let _ = self.made.iter().rev().try_for_each(std::fs::remove_dir);
     }
 }
 
@@ -205,6 +217,20 @@ mod tests {
         folder.write("a.txt", b"2").unwrap();
         assert_eq!(std::fs::read(folder.path().join("a.txt")).unwrap(), b"2");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary files stay");
+    }
+
+    #[test]
+    fn folders_that_stay_empty_are_gone_again() {
+        let place = tempfile::tempdir().unwrap();
+        let deep = place.path().join("new/one");
+        drop(Folder::new(&deep, false).unwrap());
+        assert!(!place.path().join("new").exists());
+        Folder::new(&deep, false).unwrap().write("a.txt", b"1").unwrap();
+        assert!(deep.join("a.txt").exists());
+        let there = place.path().join("there");
+        std::fs::create_dir(&there).unwrap();
+        drop(Folder::new(&there, false).unwrap());
+        assert!(there.exists(), "it is not ours");
     }
 
     #[test]

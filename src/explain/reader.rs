@@ -67,6 +67,14 @@ impl Reader {
         }
     }
 
+    /// Whether it is known what scores are, before any were seen.
+    pub(super) fn is_settled(&self) -> bool {
+        match self {
+            Self::Classes(scores) => scores.is_settled(),
+            Self::Boxes(_) | Self::Nothing => true,
+        }
+    }
+
     /// Checks names of so many classes; of boxes, the one that means no object may have none.
     ///
     /// # Errors

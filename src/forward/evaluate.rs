@@ -82,8 +82,8 @@ pub(crate) struct Evaluated {
     pub(crate) scores: Scores,
     /// What became of each operation, in order of evaluation.
     pub(crate) steps: Vec<Step>,
-    /// Whether quantization of activations was left out.
-    pub(crate) smoothed: bool,
+    /// What became of the quantization of activations, where there is any.
+    pub(crate) quantized: Option<Quantized>,
     /// Most bytes of copies that are alive at one time, an unknown batch counted as one sample; 0 where nothing
     /// was copied, `None` where other extents are unknown.
     pub(crate) dense_bytes: Option<u64>,
@@ -114,20 +114,22 @@ pub(crate) fn evaluate(
     if strategy == Strategy::Dense {
         copy(&mut cx, &masked)?;
     }
-    let (mut steps, mut smoothed) = (Vec::new(), false);
+    let (mut steps, mut found) = (Vec::new(), None);
     for &id in &nodes {
         let op = cx.operation(id);
-        if quantized == Quantized::Smooth && op.node.op.kind == OpKind::FakeQuantize {
-            smoothed = true;
-            steps.extend(left_out(&mut cx, op));
-            continue;
+        let quantizes = op.node.op.kind == OpKind::FakeQuantize;
+        if quantizes {
+            found = Some(quantized);
         }
-        steps.extend(step(&mut cx, op)?);
+        match quantized {
+            Quantized::Smooth if quantizes => steps.extend(left_out(&mut cx, op)),
+            _ => steps.extend(step(&mut cx, op)?),
+        }
     }
     cx.memory.check(model.graph(), &nodes, budget, target.outlet)?;
     let scores = scores(&mut cx, logits, classes).map_err(|why| refused(&cx, logits.outlet, &why))?;
     let dense_bytes = cx.memory.known_peak(model.graph(), &nodes);
-    Ok(Evaluated { scores, steps, smoothed, dense_bytes })
+    Ok(Evaluated { scores, steps, quantized: found, dense_bytes })
 }
 
 fn refused(cx: &Context<'_, '_>, outlet: OutletId, why: &Why) -> Reason {

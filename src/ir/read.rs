@@ -13,7 +13,11 @@ const MAX_XML_BYTES: u64 = 1 << 30;
 /// What a file is by its extension where it is a model, but no IR; and how to make one of it.
 fn other_format(path: &Path) -> Option<(&'static str, String)> {
     let extension = path.extension()?.to_str()?.to_lowercase();
-    let with_ovc = format!("convert it first: ovc {}", path.display());
+    let (shown, made) = (path.display(), path.with_extension("xml"));
+    let made = made.file_name().unwrap_or_default().display();
+    let with_ovc = format!(
+        "convert it first: `ovc {shown}`, of `pip install openvino`, writes {made} to the current folder"
+    );
     Some(match &*extension {
         "onnx" => ("ONNX", with_ovc),
         "tflite" => ("TensorFlow Lite", with_ovc),
@@ -25,6 +29,9 @@ fn other_format(path: &Path) -> Option<(&'static str, String)> {
         ),
         "h5" | "keras" => {
             ("Keras", "convert it first: model.export to a folder of TensorFlow, then ovc on that".to_owned())
+        }
+        "png" | "jpg" | "jpeg" | "bmp" | "webp" | "tif" | "tiff" | "gif" => {
+            ("a picture", "give the model's XML".to_owned())
         }
         "bin" => ("the weights of a model", "give the XML beside it".to_owned()),
         _ => return None,

@@ -20,5 +20,5 @@ pub(super) fn build(patch: &mut Patch<'_>, request: &Request<'_>, target: &Targe
     let mean = in_order(patch, "activations", mean, &axes);
     let map = patch.reshape("activations", mean, &[sizes[layout.batch].clone(), h, w]);
     let saliency = scale(patch, request.encoding, map, &[1, 2]);
-    Branch { saliency, steps: Vec::new(), smoothed: false, dense_bytes: None }
+    Branch { saliency, steps: Vec::new(), quantized: None, dense_bytes: None }
 }

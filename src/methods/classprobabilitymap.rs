@@ -40,7 +40,7 @@ pub(super) fn build(patch: &mut Patch<'_>, request: &Request<'_>, heads: &ScoreM
     };
     let chosen = chosen(patch, request.classes, probabilities, &scales);
     let saliency = scale(patch, request.encoding, chosen, &[2, 3]);
-    Branch { saliency, steps: Vec::new(), smoothed: false, dense_bytes: None }
+    Branch { saliency, steps: Vec::new(), quantized: None, dense_bytes: None }
 }
 
 fn mean(patch: &mut Patch<'_>, maps: &[OutletId]) -> OutletId {

@@ -160,8 +160,8 @@ pub(crate) struct Branch {
     pub(crate) saliency: OutletId,
     /// What became of each operation of the head.
     pub(crate) steps: Vec<Step>,
-    /// Whether quantization of activations was left out.
-    pub(crate) smoothed: bool,
+    /// What became of the quantization of activations, where the head has any.
+    pub(crate) quantized: Option<Quantized>,
     /// Bytes of copies alive at one time, where known.
     pub(crate) dense_bytes: Option<u64>,
 }

@@ -37,7 +37,7 @@ pub(super) fn masked_logits(
     let (labels, strategy, budget) = (request.labels, request.strategy, request.budget);
     let quantized = request.quantized;
     let head = MaskedHead { labels, target, logits, mask, strategy, quantized, budget };
-    let Evaluated { scores, steps, smoothed, dense_bytes } = evaluate(patch, &head, request.classes)?;
+    let Evaluated { scores, steps, quantized, dense_bytes } = evaluate(patch, &head, request.classes)?;
     // Scaling only knows differences. Without it they are completed in single precision.
     let values = match scores.base.filter(|_| !request.encoding.scaling) {
         Some(base) => {
@@ -49,7 +49,7 @@ pub(super) fn masked_logits(
     // Scaled and converted before the axes move: a byte is cheaper to move than a float.
     let scaled = scale(patch, request.encoding, values, scores.positions());
     let saliency = lay_out(patch, request.name, target, scaled, scores.order);
-    Ok(Branch { saliency, steps, smoothed, dense_bytes })
+    Ok(Branch { saliency, steps, quantized, dense_bytes })
 }
 
 fn lay_out(patch: &mut Patch<'_>, name: &str, target: &Target, scores: OutletId, order: Order) -> OutletId {

@@ -135,7 +135,7 @@ impl Options {
     pub(crate) fn check_classes(&self, count: Dim) -> Result<()> {
         let Dim::Fixed(count) = count else { return Ok(()) };
         let message = match &self.classes {
-            Classes::Top(k) if *k > count => format!("top{k} of {count} classes"),
+            Classes::Top(k) if *k > count => format!("top{k}: the model has {count} classes"),
             Classes::Listed(list) => match list.iter().find(|class| **class >= count) {
                 Some(class) => format!("class {class}: the model has {count} classes, counted from 0"),
                 None => return Ok(()),

@@ -24,6 +24,13 @@ impl Photo {
     pub fn read(path: &Path) -> Result<Self> {
         let reader = ImageReader::open(path).map_err(|e| Error::io("read", path, e))?;
         let reader = reader.with_guessed_format().map_err(|e| Error::io("read", path, e))?;
+        if reader.format().is_none() {
+            let shown = path.display();
+            return Err(Error::usage(format!(
+                "{shown} is no image of a format that is known ({})",
+                formats()
+            )));
+        }
         let no_image = |e| Error::usage(format!("{} is no image that can be read: {e}", path.display()));
         let mut decoder = reader.into_decoder().map_err(no_image)?;
         // A damaged EXIF block is no reason to refuse the picture.
@@ -101,6 +108,14 @@ pub(crate) fn photos(paths: &[PathBuf]) -> Vec<(PathBuf, Result<()>)> {
         }
     }
     found
+}
+
+/// Extensions of the formats that can be read.
+fn formats() -> String {
+    let known = image::ImageFormat::all().filter(image::ImageFormat::reading_enabled);
+    let mut names: Vec<&str> = known.filter_map(|format| format.extensions_str().first().copied()).collect();
+    names.sort_unstable();
+    names.join(", ")
 }
 
 fn is_image(path: &Path) -> bool {

@@ -17,6 +17,8 @@ const LINES: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Converted {
     folder: TempDir,
+    /// What made it.
+    pub(crate) converter: PathBuf,
 }
 
 impl Converted {
@@ -26,18 +28,23 @@ impl Converted {
     /// # Errors
     /// Why there is no IR, for people.
     pub(crate) fn new(model: &Path, library: &Path) -> Result<Self, String> {
-        let converter =
-            converter(library).ok_or_else(|| format!("{CONVERTER} is not there to convert it"))?;
+        let converter = converter(library).ok_or_else(|| {
+            let near = library.display();
+            format!(
+                "{CONVERTER}, which could convert it, is neither in the environment of {near} nor in PATH \
+                 (it comes with: pip install openvino)"
+            )
+        })?;
         let folder = TempDir::with_prefix("xai-insert-").map_err(|e| e.to_string())?;
-        let converted = Self { folder };
-        let output = Command::new(&converter)
+        let converted = Self { folder, converter };
+        let output = Command::new(&converted.converter)
             .arg(model)
             .arg("--output_model")
             .arg(converted.xml())
             .arg("--compress_to_fp16=False")
             .stdin(Stdio::null())
             .output()
-            .map_err(|e| format!("{} cannot be started: {e}", converter.display()))?;
+            .map_err(|e| format!("{} cannot be started: {e}", converted.converter.display()))?;
         if output.status.success() && converted.xml().exists() {
             return Ok(converted);
         }

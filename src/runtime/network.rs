@@ -58,9 +58,12 @@ impl Port {
 
 impl std::fmt::Display for Port {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.element {
-            Some(element) => write!(f, "'{}' {element}", self.name)?,
-            None => write!(f, "'{}' ", self.name)?,
+        match &*self.name {
+            "" => write!(f, "one without a name ")?,
+            name => write!(f, "'{name}' ")?,
+        }
+        if let Some(element) = &self.element {
+            write!(f, "{element}")?;
         }
         let Some(shape) = &self.shape else { return write!(f, "[...]") };
         let dims: Vec<String> =

@@ -1,7 +1,7 @@
 //! What a model says of a photo, and where: asked once by whoever runs it.
 
 use super::outputs::{BoxForm, Outputs};
-use super::{BesideBoxes, Logits, ScoreMaps, Subject};
+use super::{BesideBoxes, Logits, ScoreMaps, Subject, is_embedding};
 use crate::analysis::{Labels, Step, walk};
 use crate::error::Result;
 use crate::graph::{OpKind, OutletId};
@@ -103,6 +103,9 @@ impl Answer {
         let mut single = outputs.one_for_each_box(batch);
         let mut fitting = outputs.class_scores(batch);
         fitting.retain(|(output, _)| !of_boxes.contains(output) && !single.contains(output));
+        if asked == Asked::Any {
+            fitting.retain(|(output, _)| !question.holds_embedding(*output));
+        }
         let likeliest = match asked {
             Asked::Any if boxes.is_some() => None,
             Asked::Any => question.likeliest().or_else(|| Some(fitting.first()?.0)),
@@ -186,6 +189,11 @@ impl Question<'_> {
             .into_iter()
             .all(|output| asked.allows(output) || asked == Asked::NoOutput)
             .then_some(form)
+    }
+
+    fn holds_embedding(&self, output: usize) -> bool {
+        let outlet = |model: &Model| model.graph().outputs().nth(output).map(|output| output.outlet);
+        self.model.is_some_and(|model| outlet(model).is_some_and(|outlet| is_embedding(model, outlet)))
     }
 
     /// The output that the graph says are class scores. It knows more than shapes do.
@@ -299,7 +307,7 @@ mod tests {
     fn of_several_outputs_the_graph_says_which_is_the_likeliest() {
         let logits = Answer::Scores(scores(1, "logits", 5, Ending::Logits));
         let (found, notes) = ask("cnn_two_outputs", None, false).unwrap();
-        assert_eq!((found, notes.len()), (logits.clone(), 1));
+        assert_eq!((found, notes.len()), (logits.clone(), 0), "an embedding lists no scores");
         // What a branch explains goes before what the caller names.
         let (found, notes) = ask("cnn_two_outputs", Some("embedding"), true).unwrap();
         assert_eq!((found, notes.len()), (logits, 0));

@@ -23,7 +23,8 @@ use crate::refusal::Reason;
 
 #[cfg(feature = "explain")]
 pub(crate) use answer::{Answer, Ending, Question, ScoreOutput, ranks};
-pub(crate) use classifier::Logits;
+pub(crate) use classifier::{Logits, is_embedding};
+
 pub use decision::Task;
 pub(crate) use decision::{Asked, Decision, Evidence, Strength};
 #[cfg(feature = "explain")]

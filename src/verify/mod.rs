@@ -228,6 +228,7 @@ fn describe(record: &Record<'_>) -> RecordReport {
             .flatten()
             .collect(),
         size: entry(key::SALIENCY_SIZE),
+        quantized: entry(key::QUANTIZED),
     }
 }
 

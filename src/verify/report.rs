@@ -60,6 +60,9 @@ pub struct RecordReport {
     pub grid: Option<String>,
     /// Classes that have a map.
     pub targets: Option<String>,
+    /// What became of the quantization of activations; absent where the head has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantized: Option<String>,
     /// Class maps of a detector, scale by scale.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scales: Vec<String>,
@@ -170,6 +173,7 @@ impl fmt::Display for Report {
                 ("layout", &record.layout),
                 ("grid", &record.grid),
                 ("size", &record.size),
+                ("quantization", &record.quantized),
             ];
             for (name, value) in entries {
                 if let Some(value) = value {

@@ -21,12 +21,12 @@ use crate::runtime::RuntimeOptions;
 /// Shows what a vision model looked at: from photos to pictures.
 ///
 /// White box: the branch that xai-insert adds is put into the model in memory, and gives the maps within the same
-/// inference. Black box, for all other models and files that OpenVINO reads: parts of the photo are hidden, and the
-/// scores watched. OpenVINO has to be installed.
+/// inference; files of other formats are converted first, where OpenVINO's ovc is there. Black box, for all other models:
+/// parts of the photo are hidden, and the scores watched. OpenVINO has to be installed.
 #[derive(Debug, Parser)]
 #[command(name = "xai-explain", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(in crate::cli) struct Args {
-    /// The model: OpenVINO IR (.xml), or another file that OpenVINO reads, such as .onnx
+    /// The model: OpenVINO IR (.xml), or another file that OpenVINO converts or reads, such as .onnx
     pub(super) model: PathBuf,
 
     /// Photos, and folders of photos
@@ -41,7 +41,7 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     pub(super) overwrite: bool,
 
-    /// The model's BIN, where it is not beside the XML
+    /// The IR's BIN, where it is not beside the XML
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 
@@ -195,7 +195,7 @@ pub(in crate::cli) struct Args {
 /// Share of the heatmap in overlays where nothing else is said.
 const WEIGHT: f32 = 0.5;
 
-const AFTER_HELP: &str = "Exit status: 0 all photos are explained, 1 no white-box method fits (--mode white-box), \
+const AFTER_HELP: &str = "Exit status: 0 all photos are explained, 1 no method fits the model, \
 2 bad input or options (other photos are explained all the same), 130 interrupted (finished pictures stay).";
 
 impl Args {

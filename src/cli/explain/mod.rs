@@ -40,6 +40,11 @@ fn run(args: &Args) -> anyhow::Result<u8> {
     }
     let folder = args.out.as_deref().map(|out| Folder::new(out, args.overwrite)).transpose()?;
     let mut explainer = Explainer::open(&args.model, &args.options(paths.len() > 1)?)?;
+    if !explainer.is_settled() {
+        let first = paths.iter().find_map(|path| Photo::read(path).ok());
+        // What fails here fails again where it is reported.
+        let _ = first.map(|photo| explainer.settle(&photo));
+    }
     let mut results = Results::new(args, folder, boxes);
     results.settings(&args.model, &shown(&explainer, args))?;
     let alone = explainer.settings().mode == "black-box" || map.is_some() || args.metrics;

@@ -97,9 +97,13 @@ impl<'a> Results<'a> {
             }
             targets.push(entry);
         }
-        let note = explanation.note.as_ref().map(|note| note.in_words(flag).to_string());
-        if let Some(note) = &note {
-            let _ = writeln!(text, "  note: {note}");
+        let said = explanation.note.as_ref().map(|note| note.spoken(flag));
+        if let Some(note) = &said {
+            // Of a photo without a target, nothing else says which it is.
+            let _ = match targets.is_empty() {
+                true => writeln!(text, "{}: {note}", photo.path.display()),
+                false => writeln!(text, "  note: {note}"),
+            };
         }
         let mut figures = json!({
             "photo": photo.path.to_string_lossy(),
@@ -109,7 +113,7 @@ impl<'a> Results<'a> {
             "targets": targets,
             "settings": settings,
         });
-        if let (Some(note), Some(figures)) = (note, figures.as_object_mut()) {
+        if let (Some(note), Some(figures)) = (&said, figures.as_object_mut()) {
             figures.insert("note".to_owned(), json!(note));
         }
         if args.raw
@@ -118,7 +122,7 @@ impl<'a> Results<'a> {
             files.figures(&figures)?;
         }
         if self.folder.is_some() && !args.no_gallery {
-            self.gallery.add(explanation, &pixels, args.colours, metrics)?;
+            self.gallery.add(explanation, &pixels, args.colours, (metrics, said.as_deref()))?;
         }
         if args.json {
             if let Some(figures) = figures.as_object_mut() {

@@ -6,7 +6,9 @@ mod predicted;
 use std::sync::Arc;
 
 pub use activation::OutputActivation;
-pub(crate) use predicted::{Predicted, best_first, best_of_none, nothing_found};
+pub(crate) use predicted::{
+    MOST, Predicted, best_first, best_of_many, best_of_none, nothing_found, otherwise, shown,
+};
 
 use super::engine::ImageOutputs;
 use crate::error::{Error, Result};
@@ -80,6 +82,8 @@ pub(crate) struct ClassScores {
     pub(crate) activation: Option<OutputActivation>,
     /// Whether each class stands for itself.
     pub(crate) separate: bool,
+    /// Whether there is one class, and another answer where it is not.
+    pub(crate) binary: bool,
     /// The heads that classes are divided into, where they are.
     pub(crate) hierarchy: Option<Hierarchy>,
     /// Whether the scores of a box exclude each other: one of its classes may be that it is no object.
@@ -109,6 +113,7 @@ impl ClassScores {
             classes,
             activation: None,
             separate: false,
+            binary: false,
             hierarchy: None,
             exclusive: false,
             background: None,
@@ -164,7 +169,8 @@ impl ClassScores {
             Some(classes) => ScoreSource::Ranked { scores: output, classes },
             None => ScoreSource::Output(output),
         };
-        Ok(Self { activation, separate, hierarchy, ..Self::new(source, name, classes) })
+        let binary = classes == Some(1) && info.labels.len() == 2;
+        Ok(Self { activation, separate, binary, hierarchy, ..Self::new(source, name, classes) })
     }
 
     /// Scores of boxes, in an output.
@@ -293,6 +299,11 @@ impl ClassScores {
             all[place] = *score;
         }
         Ok(all)
+    }
+
+    /// Whether what is applied to scores is known, and whether a class of boxes means no object.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled || (self.activation.is_some() && !self.per_box())
     }
 
     /// Looks at the first scores where nothing else says what they are: numbers of 0 to 1 are scores already. Says whether

@@ -1,7 +1,6 @@
 //! Which classes a model predicts, by their scores.
 
 use super::ClassScores;
-use crate::error::Error;
 use crate::ir::Hierarchy;
 use crate::message::{Message, Setting, message};
 
@@ -10,6 +9,8 @@ use crate::message::{Message, Setting, message};
 pub(crate) enum Predicted {
     /// These classes, the best first.
     Classes(Vec<usize>),
+    /// Not the only class that there is, but what else is meant then.
+    Otherwise(usize),
     /// None counts; of classes of boxes none is explained then, of others this one, the best.
     Below(usize),
 }
@@ -17,8 +18,8 @@ pub(crate) enum Predicted {
 impl ClassScores {
     /// Whether it depends on a threshold what is predicted.
     pub(crate) fn uses_threshold(&self) -> bool {
-        // Of one number there is nothing to choose.
-        let choice = self.classes != Some(1);
+        // Of one number there is nothing to choose, unless it says yes or no.
+        let choice = self.classes != Some(1) || self.binary;
         let separate = self.hierarchy.as_ref().map_or(self.separate, |tree| !tree.separate.is_empty());
         (separate && choice) || self.per_box()
     }
@@ -41,6 +42,7 @@ impl ClassScores {
             None if (self.separate && scores.len() > 1) || self.per_box() => {
                 order.into_iter().filter(passes).collect()
             }
+            None if self.binary && self.separate && !passes(&best) => return Predicted::Otherwise(best),
             None => vec![best],
         };
         classes.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
@@ -58,14 +60,43 @@ fn likely(hierarchy: &Hierarchy, scores: &[f32], passes: impl Fn(&usize) -> bool
     heads.chain(hierarchy.separate.clone().filter(passes)).collect()
 }
 
-/// The error where a detector finds nothing; `best` are the likeliest classes with their scores.
-pub(crate) fn nothing_found(threshold: f32, best: &[(String, f32)]) -> Error {
+/// What there is to say where a detector finds nothing; `best` are the likeliest classes with their scores.
+pub(crate) fn nothing_found(threshold: f32, best: &[(String, f32)]) -> Message {
     let mut text = format!("no object with a score of {threshold} or more");
     if !best.is_empty() {
-        let shown: Vec<String> = best.iter().map(|(name, score)| format!("{name} {score:.3}")).collect();
+        let shown: Vec<String> =
+            best.iter().map(|(name, score)| format!("{name} {}", shown(*score))).collect();
         text += &format!("; the best: {}", shown.join(", "));
     }
-    Error::usage(message![text + "; see ", Setting::Threshold])
+    message![text + "; see ", Setting::Threshold]
+}
+
+/// A score for people: with three digits behind the point, or with as many as tell it from nothing.
+pub(crate) fn shown(score: f32) -> String {
+    if score != 0.0 && score.abs() < 0.0005 { format!("{score:.1e}") } else { format!("{score:.3}") }
+}
+
+/// How many classes are explained at most where nobody says how many.
+pub(crate) const MOST: usize = 25;
+
+/// What there is to say where more classes count than anybody looks at unasked.
+pub(crate) fn best_of_many(threshold: f32, count: usize, what: &str) -> Message {
+    message![
+        format!("{count} {what} have a score of {threshold} or more; the best {MOST} are explained; see "),
+        Setting::Threshold,
+        " and ",
+        Setting::Targets.to(format!("top{count}"))
+    ]
+}
+
+/// What there is to say where a model's only class is not what it sees.
+pub(crate) fn otherwise(threshold: f32, name: &str, otherwise: &str) -> Message {
+    message![
+        format!(
+            "the answer is '{otherwise}', as '{name}' has less than {threshold}; the map shows what speaks for '{name}'; see "
+        ),
+        Setting::Threshold
+    ]
 }
 
 /// What there is to say where no class counts.
@@ -108,6 +139,9 @@ mod tests {
         let number = read_as(false).predicted(&[-7.0], 0.5);
         assert_eq!(number, Classes(vec![0]), "a number is what it is");
         assert_eq!(read_as(true).predicted(&[0.2], 0.5), Classes(vec![0]), "and so is a probability");
+        let binary = ClassScores { binary: true, ..read_as(true) };
+        assert_eq!(binary.predicted(&[0.2], 0.5), Predicted::Otherwise(0));
+        assert_eq!(binary.predicted(&[0.2], 0.1), Classes(vec![0]));
     }
 
     #[test]
@@ -131,5 +165,6 @@ mod tests {
             error.starts_with("no object with a score of 0.5 or more; the best: cat 0.250; see "),
             "{error}"
         );
+        assert_eq!([shown(0.0), shown(-3.25), shown(0.00042)], ["0.000", "-3.250", "4.2e-4"]);
     }
 }

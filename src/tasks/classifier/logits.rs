@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::embedding::is_embedding;
 use super::rows;
 use crate::analysis::{Axes, Labels, walk};
 use crate::error::Result;
@@ -55,6 +56,10 @@ impl Logits {
         let (mut found, mut reasons) = (Vec::new(), Vec::new());
         for output in outputs {
             match before_activation(model, labels, output) {
+                // Who names it knows what its numbers are.
+                Ok(_) if wanted.is_none() && is_embedding(model, output.outlet) => {
+                    reasons.push((format!("output '{}'", output.name()), Reason::Embedding));
+                }
                 Ok(logits) => found.push(logits),
                 Err(reason) => reasons.push((format!("output '{}'", output.name()), reason)),
             }
@@ -149,7 +154,15 @@ fn before_activation(
             .unwrap_or(logits);
     }
     let fact = graph.fact(logits);
-    let reason = || Reason::NotLogits { fact: fact.to_string() };
+    let reason = || {
+        let fact = fact.to_string();
+        let along = |axes: &Axes| axes.positional().len() > 1 && axes.0.len() > 2;
+        if labels.get(output.outlet).is_some_and(along) {
+            Reason::HoldsMap { fact }
+        } else {
+            Reason::NotLogits { fact }
+        }
+    };
     if !fact.element.is_float() || fact.rank() < 2 {
         return Err(reason());
     }

@@ -1,10 +1,13 @@
 //! Classifiers: one list of class scores for each image.
 //!
-//! `logits.rs` goes from outputs back to the scores, `rows.rs` tells those of images from those of other inputs.
+//! `logits.rs` goes from outputs back to the scores, `rows.rs` tells those of images from those of other inputs, and
+//! `embedding.rs` lists of scores from lists of other numbers.
 
+mod embedding;
 mod logits;
 mod rows;
 
+pub(crate) use embedding::is_embedding;
 pub(crate) use logits::Logits;
 
 use super::outputs::Outputs;

@@ -68,9 +68,9 @@ impl Room for DenseDetector {
             ([], Some(_)) => {
                 return Err(Error::usage(message![
                     Setting::Anchors,
-                    " goes with ",
+                    " goes with the ",
                     Setting::TargetLayers,
-                    ", one number for each"
+                    " of a detector, one number for each; leave it out for other models"
                 ]));
             }
             ([], None) => found,

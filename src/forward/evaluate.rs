@@ -152,6 +152,7 @@ fn left_out(cx: &mut Context<'_, '_>, op: Operation<'_>) -> Option<Step> {
     let (input, out) = (op.first().ok()?, op.out());
     let value = cx.view().unblanked(input);
     cx.values.replaced.insert(out, value);
+    cx.values.left_out.insert(out, input);
     if let Some(values) = cx.values.at_weights.get(&input).cloned() {
         cx.values.at_weights.insert(out, values);
     }

@@ -15,6 +15,8 @@ pub(super) struct Values {
     /// What stands for a value of the original, under all masks or where a mask keeps it: blanked class tokens, and
     /// what was computed with them.
     pub(super) replaced: BTreeMap<OutletId, OutletId>,
+    /// Masked values whose operation is left out, and what that reads.
+    pub(super) left_out: BTreeMap<OutletId, OutletId>,
     /// Masked values that are not linear in the masks: what they are at each partial weight, in the order of
     /// [`Mask::partial_weights`](super::mask::Mask::partial_weights).
     pub(super) at_weights: BTreeMap<OutletId, Vec<OutletId>>,

@@ -17,6 +17,8 @@ const SMALL: f32 = 0.25;
 const TINY: f32 = 1e-30;
 /// Scores beyond this are shifted before their exponential is taken, which ends at 88 in single precision.
 const MOST_SCORE: f32 = 60.0;
+/// Where less of a Softmax's base is left, another score has taken its place.
+const LITTLE: f32 = 0.1;
 /// From here on `exp(u) - 1` subtracts nothing that is nearly equal.
 const EXP_APART: f32 = 0.5;
 
@@ -321,23 +323,33 @@ impl Arithmetic<'_, '_> {
     }
 
     /// Of a Softmax over an axis, and the Softmax of the base: `p (m - s) / (1 + s)`, with `m = exp(d) - 1` and
-    /// `s = sum(p m)`.
+    /// `s = sum(p m)`; where little is left of what the base has, two values are no longer nearly equal, and are
+    /// subtracted.
     pub(super) fn softmax(&mut self, x: Pair, axis: usize) -> Pair {
-        let fact = self.patch.fact(x.base).clone();
         let op = Op::new(OpKind::SoftMax, "opset8").with("axis", axis);
-        let base = self.patch.add(&self.hint, op, vec![x.base], vec![fact]);
-        // A Softmax knows no difference from what all of its scores have in common.
+        let softmax = |this: &mut Self, scores: OutletId| {
+            let fact = this.patch.fact(scores).clone();
+            this.patch.add(&this.hint, op.clone(), vec![scores], vec![fact])
+        };
+        let moved = self.add(x.base, x.above);
+        let (base, after) = (softmax(self, x.base), softmax(self, moved));
+        let apart = self.less(after, base);
+        // A Softmax knows no difference from what all of its scores have in common: the largest is from 0 to a bound.
         let most = self.patch.reduce(&self.hint, OpKind::ReduceMax, x.above, &[axis], true);
-        let beyond = self.plus(most, -MOST_SCORE);
-        let beyond = self.unary(OpKind::Relu, beyond);
-        let above = self.less(x.above, beyond);
+        let (least, bound) = (self.float(most, 0.0), self.float(most, MOST_SCORE));
+        let kept = self.binary(OpKind::Maximum, most, least);
+        let kept = self.binary(OpKind::Minimum, kept, bound);
+        let common = self.less(most, kept);
+        let above = self.less(x.above, common);
         let grown = self.expm1(above);
         let weighed = self.times(base, grown);
         let sum = self.patch.reduce(&self.hint, OpKind::ReduceSum, weighed, &[axis], true);
-        let (apart, whole) = (self.less(grown, sum), self.plus(sum, 1.0));
-        let share = self.over(apart, whole);
+        let (grown, whole) = (self.less(grown, sum), self.plus(sum, 1.0));
+        let share = self.over(grown, whole);
         let above = self.times(base, share);
-        Pair { base, above }
+        let little = self.float(whole, LITTLE);
+        let lost = self.binary(OpKind::Less, whole, little);
+        Pair { base, above: self.choose(lost, apart, above) }
     }
 
     /// `exp(u) - 1`: `2 t / (1 - t)` with `t = tanh(u / 2)` where it is small.

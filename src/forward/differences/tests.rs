@@ -137,6 +137,37 @@ fn differences_keep_their_digits_however_small_they_are() {
     }
 }
 
+/// Scores of which the smallest by far becomes the largest, whose exponential vanishes before; and such that all sink
+/// together, by more than an exponential can hold or by less than they differ.
+#[test]
+fn a_softmax_is_turned_over() {
+    let steps = |from: f32, by: f32| -> Vec<f32> { (0..COUNT).map(|i| from + by * i as f32).collect() };
+    let turned: Vec<f32> = (0..COUNT).map(|i| if i == 0 { 4000.0 } else { -30.0 }).collect();
+    for (base, above, floor) in [
+        (steps(-2000.0, 3.0), turned, 1e-6),
+        (steps(0.0, 0.1), steps(-200.0, 0.01), 1e-5),
+        (steps(0.0, 0.1), steps(-5.0, 0.01), 1e-5),
+        (steps(0.0, 0.1), steps(300.0, 0.01), 1e-4),
+        (steps(0.0, 0.0), steps(-40.0, 40.0), 1e-6),
+    ] {
+        let Some(found) = run(&base, &above, |arithmetic, pair| arithmetic.softmax(pair, 1).above) else {
+            return;
+        };
+        let softmax = |scores: &[f64]| -> Vec<f64> {
+            let most = scores.iter().copied().fold(f64::MIN, f64::max);
+            let sum: f64 = scores.iter().map(|score| (score - most).exp()).sum();
+            scores.iter().map(|score| (score - most).exp() / sum).collect()
+        };
+        let moved = |by: f64| -> Vec<f64> {
+            base.iter().zip(&above).map(|(base, above)| f64::from(*base) + by * f64::from(*above)).collect()
+        };
+        let (before, after) = (softmax(&moved(0.0)), softmax(&moved(1.0)));
+        for ((found, before), after) in found.iter().zip(before).zip(after) {
+            assert!((found - (after - before)).abs() < floor, "{found} for {}", after - before);
+        }
+    }
+}
+
 #[test]
 fn norms_and_softmax_keep_them_too() {
     let base = numbers(1, 3.5);

@@ -43,6 +43,9 @@ fn produced(cx: &mut Context<'_, '_>, outlet: OutletId) -> Result<OutletId, Why>
     if cx.target.masked().contains(&outlet) {
         return Err(Why::TargetNotCopied);
     }
+    if let Some(input) = cx.values.left_out.get(&outlet) {
+        return copies(cx, *input);
+    }
     let outputs = on_copies(cx, cx.operation(outlet.node))?;
     outputs.get(outlet.slot).copied().ok_or(Why::NoSuchOutput)
 }

@@ -2,7 +2,8 @@
 
 The branch (layers `xai/...`) is cut off and computed in single precision on the values that the device made for it by
 default; that is what the map by default is compared with. The same branch on features in single precision says what the
-original's own rounding costs, which is not the branch's.
+original's own rounding costs, which is not the branch's; and with the operands of its products rounded, what
+no branch in half precision can avoid, and with all that its operations make.
 """
 
 import json
@@ -15,7 +16,7 @@ from PIL import Image
 from skimage import data
 
 from ..common.measuring import in_turn
-from .cutting import cut_model, read_by_branch, tapped_model
+from .cutting import cut_model, in_half, in_half_products, read_by_branch, tapped_model
 from .models import MODELS
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "motorcycle", "camera", "coins", "grass", "brick", "retina")
@@ -68,8 +69,12 @@ def main(name, original, branch):
     plain = core.compile_model(branch, "CPU")
     devices = [core.compile_model(tapped_model(core.read_model(branch), read), "CPU", config) for config in ({}, SINGLE)]
     head = core.compile_model(cut_model(core.read_model(branch), read), "CPU", SINGLE)
+    halves = [
+        core.compile_model(in_digits(cut_model(core.read_model(branch), read)), "CPU", SINGLE)
+        for in_digits in (in_half_products, in_half)
+    ]
     shape = [dim.get_length() if dim.is_static else 1 for dim in plain.inputs[0].partial_shape]
-    default, exact, single = [], [], []
+    default, exact, single, products, all_results = [], [], [], [], []
     for image in images(name, shape):
         results = [[np.array(value) for value in device(image).values()] for device in devices]
         maps = [next(iter(head(values).values())) for _, *values in results]
@@ -77,6 +82,8 @@ def main(name, original, branch):
         default.append(chosen(scores, plain(image)["saliency_map"]))
         exact.append(chosen(scores, maps[0]))
         single.append(chosen(scores, maps[1]))
+        for found, half in zip((products, all_results), halves, strict=True):
+            found.append(chosen(scores, next(iter(half(results[0][1:]).values()))))
     requests = [core.compile_model(path, "CPU", {"PERFORMANCE_HINT": "LATENCY"}).create_infer_request() for path in (original, branch)]
 
     def seconds(request):
@@ -87,6 +94,7 @@ def main(name, original, branch):
     cost = in_turn(lambda: tuple(map(seconds, requests)), PAIRS, warm_up=5).ratio
     precision = plain.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     figures = {"branch": alike(default, exact), "features": alike(exact, single), "cost": cost}
+    figures |= {"products": alike(products, exact), "results": alike(all_results, exact)}
     print(json.dumps(figures | {"precision": precision, "openvino": ov.__version__.split("-")[0], "maps": len(np.concatenate(default))}))
 
 

@@ -125,17 +125,21 @@ fn has_boxes(subject: &Subject) -> bool {
 
 /// Where to turn to with a model that answers in scores or boxes, for whoever does not do that anyway.
 fn as_black_box(model: &Model, beside: Beside) -> Vec<Message> {
-    let graph = model.graph();
-    let answers = graph.outputs().any(|output| {
-        let fact = graph.fact(output.outlet);
-        fact.element.is_float() && (1..=3).contains(&fact.rank()) && !is_embedding(model, output.outlet)
-    });
     match beside {
-        Beside::Asked if answers => {
+        Beside::Asked if answers(model) => {
             vec![message!["as a black box it can be explained with ", Setting::BlackBox]]
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether an output may hold scores or boxes, which a black box can be judged by.
+pub(crate) fn answers(model: &Model) -> bool {
+    let graph = model.graph();
+    graph.outputs().any(|output| {
+        let fact = graph.fact(output.outlet);
+        fact.element.is_float() && (1..=3).contains(&fact.rank()) && !is_embedding(model, output.outlet)
+    })
 }
 
 /// What was tried, and why it failed.

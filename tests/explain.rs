@@ -322,6 +322,10 @@ fn a_folder_that_stays_empty_is_gone_again() {
     }
     let (status, _, err) = explain(["fixtures/small/segmentation.xml", CHELSEA, "-o", out]);
     assert!(status == 1 && err.contains("has height and width; models for segmentation"), "{err}");
+    // What is advised works: a black box would not.
+    let (status, _, white) =
+        explain(["fixtures/small/segmentation.xml", CHELSEA, "-o", out, "--mode", "white-box"]);
+    assert!(status == 1 && !white.contains("--mode"), "{white}");
     assert!(
         err.contains(
             "no output holds class scores [N, classes] or boxes, as a black box needs: 'scores' f32"

@@ -14,7 +14,7 @@ use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings, Threshold};
 use crate::analysis::{InputFacts, Labels};
 use crate::build::{Beside, CLASS_SCORES};
 use crate::error::{Error, Result};
-use crate::insert::insert_with;
+use crate::insert::{answers, insert_with};
 use crate::insertion::{Insertion, Outcome};
 use crate::ir::{Classes, ModelInfo, key, section};
 use crate::message::{Message, Setting, message};
@@ -152,7 +152,9 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
             let note = message!["black-box mode, because there is "].with(refusal.brief());
             Ok(Opened { refused: Some(refusal), ..Opened::closed(whole()?, vec![note]) })
         }
-        Err(Error::Refused(refusal)) => Err(Error::Refused(Box::new(refusal.advise(otherwise(options))))),
+        Err(Error::Refused(refusal)) if answers(model) => {
+            Err(Error::Refused(Box::new(refusal.advise(otherwise(options)))))
+        }
         Err(error) => Err(error),
     }
 }

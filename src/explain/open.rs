@@ -152,7 +152,7 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
             let note = message!["black-box mode, because there is "].with(refusal.brief());
             Ok(Opened { refused: Some(refusal), ..Opened::closed(whole()?, vec![note]) })
         }
-        Err(Error::Refused(refusal)) if answers(model) => {
+        Err(Error::Refused(refusal)) if options.score_function.is_some() || answers(model) => {
             Err(Error::Refused(Box::new(refusal.advise(otherwise(options)))))
         }
         Err(error) => Err(error),

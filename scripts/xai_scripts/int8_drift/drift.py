@@ -13,7 +13,7 @@ from PIL import Image
 from ..common import imagenet, paths
 from ..fixtures.class_token import SIZE as TOKEN_SIZE
 from ..fixtures.class_token import Classifier, by_slice
-from ..fixtures.cnn import SIZE
+from ..fixtures.cnn import SIZE, Pooled
 from ..fixtures.quantized import basic_resnet
 from ..torch_models.convert import convert_torch, name_ports
 from ..precision.cutting import cut_model, read_by_branch, tapped_model
@@ -59,6 +59,8 @@ def subjects():
     yield Subject("mobilenet_v2", mobilenet, list(crops(CALIBRATION + MEASURED)), None)
     torch.manual_seed(0)
     yield small("basic blocks (as resnet18)", basic_resnet(), SIZE, None)
+    # Of 32x48 positions each is a small part of the mean that is read, less than a step.
+    yield small("fine grid (32x48)", Pooled(), tuple(8 * extent for extent in SIZE), None)
     token = Classifier(read=by_slice)
     yield small("class token (as deit_tiny)", token, TOKEN_SIZE, nncf.ModelType.TRANSFORMER)
 

@@ -47,7 +47,7 @@ THROUGHPUT), OpenVINO 2026.4.1's CPU plugin gave wrong outputs for convolutional
 third of compilations, with or without a branch. One stream, and transformers, were right.
 
 The drift of the logits is the largest difference as a share of the largest logit: what quantization does to the
-model itself. Images of mobilenet_v2 are crops of the photo in `fixtures/mobilenet_v2`; the other two are small,
+model itself. Images of mobilenet_v2 are crops of the photo in `fixtures/mobilenet_v2`; the others are small,
 with random weights and random smooth images.
 """
 

@@ -87,10 +87,16 @@ fn attempt<'m>(model: &'m Model, options: &Options, beside: Beside) -> Result<Tr
 }
 
 /// A refusal with what the other tasks have to say, where the caller has not said which one it is; else with what there
-/// is for who leaves that out.
+/// is for who leaves that out. What is advised was tried.
 fn with_other_tasks(mut refusal: Refusal, model: &Model, options: &Options, task: Task) -> Refusal {
     let asked = options.method.map(|_| Setting::Method).or(options.task.map(|_| Setting::Task));
-    if let Some(setting) = asked {
+    let keeps_tokens = Options { method: Some(Method::VitReciproCam), ..options.clone() };
+    let blanked = |(_, reason): &(String, Reason)| matches!(reason, Reason::ClassToken { .. });
+    if refusal.reasons.iter().any(blanked)
+        && attempt(model, &keeps_tokens, Beside::Asked).is_ok_and(|tried| tried.outcome.is_ok())
+    {
+        refusal.advice.push(message!["use ", Setting::Method.to(Method::VitReciproCam.name())]);
+    } else if let Some(setting) = asked {
         let open = Options { task: None, method: None, ..options.clone() };
         if let Ok(Tried { outcome: Ok(insertion), .. }) = attempt(model, &open, Beside::Asked) {
             let found = format!(" out: there is {} for it", insertion.report().method.title());

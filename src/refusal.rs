@@ -304,13 +304,11 @@ impl Reason {
             Self::NoScores => "it explains lists of class scores [N, classes], and here are maps".into(),
             Self::NotOnPath => "it is the logits themselves, or does not reach them".into(),
             Self::NoAttention => "no attention on the way to it works on the positions of a grid".into(),
-            Self::ClassToken { prefix } => message![
-                format!(
-                    "its tokens start with {prefix} that belong to no position (class token); \
-                     a one-hot mask would blank what the classifier reads; use "
-                ),
-                Setting::Method.to("vitreciprocam")
-            ],
+            Self::ClassToken { prefix } => format!(
+                "its tokens start with {prefix} that belong to no position (class token); \
+                 a one-hot mask would blank what the classifier reads"
+            )
+            .into(),
             Self::Operation { place, why } => message![format!("{place}: ")].with(why.clone()),
             Self::ReadInIntegers { place, quantized } => message![
                 format!(

@@ -278,7 +278,16 @@ fn image_input(
 ) -> Result<ImageInput> {
     let shown = list(network.inputs());
     let nothing = Declared { element: None, dims: None, shown: &shown };
-    let [port] = network.inputs() else { return Err(nothing.no_image("it has several inputs or none")) };
+    let port = match network.inputs() {
+        [port] => port,
+        [] => return Err(nothing.no_image("it has no inputs")),
+        _ => {
+            return Err(nothing.no_image(
+                "it has several inputs, and a photo is all that is fed here; inserted into the model, maps come with its \
+                 answers wherever it is run",
+            ));
+        }
+    };
     let declared = Declared { element: port.element, dims: port.shape.as_deref(), shown: &shown };
     let input = ImageInput::settle(declared, (options.layout, options.size), facts, info)?;
     if port.shape.as_ref().is_none_or(|dims| dims.contains(&None)) {

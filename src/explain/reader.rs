@@ -63,7 +63,8 @@ impl Reader {
     pub(super) fn activation(&self) -> Option<OutputActivation> {
         match self {
             Self::Classes(scores) => scores.activation,
-            Self::Boxes(_) | Self::Nothing => None,
+            Self::Boxes(_) => Some(OutputActivation::None),
+            Self::Nothing => None,
         }
     }
 

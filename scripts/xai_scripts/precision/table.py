@@ -31,10 +31,10 @@ of the detector.
 itself computed for it*. This is what the branch is answerable for. *Within a step*: the peak's value differs by less than
 one step of 255, as of two positions that are nearly equal. *Its products rounded*: the branch in f32 but for the operands
 of its products (MatMul, Convolution), which are rounded as every product in bf16 rounds them: the floor of what any branch
-in bf16 could show. *All results rounded*: what each of its operations makes is rounded too, as a device does that keeps
-values in bf16: the floor of this branch on such a device. *The features*: the branch in f32 on features that the device
-computed by default, against all of it in f32. This is what the original's own rounding costs, and no branch can mend it;
-with `INFERENCE_PRECISION_HINT` f32 there is none of it.
+in bf16 could show. *All results rounded*: what each of its operations makes is rounded too. The CPU plugin does not round
+all of them (what follows the last product stays in f32), and most maps are better for it. *The features*: the branch in f32
+on features that the device computed by default, against all of it in f32. This is what the original's own rounding costs,
+and no branch can mend it; with `INFERENCE_PRECISION_HINT` f32 there is none of it.
 
 Maps hold because of what is computed, not because of where it runs: a value under masks is carried as a base and its
 differences from that, and nothing subtracts two values that are nearly equal ([how](how-it-works.md#half-precision)).

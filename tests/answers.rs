@@ -295,9 +295,9 @@ fn settings_without_effect_are_said() {
     };
     assert_eq!(said(&options), ["saliency_size", "block", "threshold", "masks"]);
     options.mode = Mode::BlackBox;
-    assert_eq!(said(&options), ["threshold", "masks", "saliency_size", "block"]);
+    assert_eq!(said(&options), ["threshold", "masks", "block", "saliency_size"]);
     options.black_box = Some(BlackBox::Rise);
-    assert_eq!(said(&options), ["threshold", "saliency_size", "block"]);
+    assert_eq!(said(&options), ["threshold", "block", "saliency_size"]);
     let plain = ExplainOptions::default();
     assert!(said(&plain).is_empty());
     assert!(plain.preprocess.preset != Some(Preset::None));

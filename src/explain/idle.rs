@@ -10,13 +10,23 @@ use crate::options::no_effect;
 /// A setting, whether it was changed, whom it is for, and whether that is what is done.
 type Use = (Setting, bool, &'static str, bool);
 
-/// A note for each setting that was changed and has no effect; `built` where a branch was made just now. Of branches
-/// themselves, notes come with them.
+/// Whether a branch was to be made just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Built {
+    /// It was.
+    Yes,
+    /// None fits.
+    Refused,
+    /// None was wanted.
+    No,
+}
+
+/// A note for each setting that was changed and has no effect. Of branches themselves, notes come with them.
 pub(super) fn without_effect(
     options: &ExplainOptions,
     procedure: &Procedure,
     reader: &Reader,
-    built: bool,
+    built: Built,
 ) -> Vec<Message> {
     let black_box = match procedure {
         Procedure::BlackBox(method) => Some(*method),
@@ -54,25 +64,30 @@ fn of_black_boxes(options: &ExplainOptions, method: Option<BlackBox>) -> Vec<Use
     all
 }
 
-fn of_branches(options: &ExplainOptions, built: bool) -> Vec<Use> {
+fn of_branches(options: &ExplainOptions, built: Built) -> Vec<Use> {
     let (given, usual) = (&options.branch, ExplainOptions::default().branch);
-    let all = [
+    // What may be why no branch fits has that effect.
+    let deciding = [
         (Setting::Method, given.method.is_some()),
         (Setting::Task, given.task.is_some()),
         (Setting::Anchors, given.anchors.is_some()),
         (Setting::TargetLayers, given.target_layers != usual.target_layers),
-        (Setting::SaliencySize, given.saliency_size != usual.saliency_size),
         (Setting::Block, given.block != usual.block),
-        (Setting::Kernel, given.kernel != usual.kernel),
         (Setting::ClassToken, given.class_token != usual.class_token),
-        (Setting::Scaling, given.scaling != usual.scaling),
-        (Setting::SaliencyType, given.saliency_type != usual.saliency_type),
         (Setting::Strategy, given.strategy != usual.strategy),
-        (Setting::Quantized, given.quantized != usual.quantized),
         (Setting::MemoryBudget, given.memory_budget != usual.memory_budget),
     ];
+    let others = [
+        (Setting::SaliencySize, given.saliency_size != usual.saliency_size),
+        (Setting::Kernel, given.kernel != usual.kernel),
+        (Setting::Scaling, given.scaling != usual.scaling),
+        (Setting::SaliencyType, given.saliency_type != usual.saliency_type),
+        (Setting::Quantized, given.quantized != usual.quantized),
+    ];
     let whose = "of branches, and none is built";
-    all.into_iter().map(|(setting, given)| (setting, given, whose, built)).collect()
+    let deciding = deciding.map(|(setting, given)| (setting, given, whose, built != Built::No));
+    let others = others.map(|(setting, given)| (setting, given, whose, built == Built::Yes));
+    deciding.into_iter().chain(others).collect()
 }
 
 #[cfg(test)]
@@ -87,17 +102,18 @@ mod tests {
         options.rise.masks = Some(5);
         options.aise.iterations = Some(5);
         options.branch.block = 2;
+        options.branch.saliency_size = (7, 7);
         let said = |procedure: &Procedure, built| -> Vec<String> {
             let notes = without_effect(&options, procedure, &Reader::Nothing, built);
             notes.iter().map(|note| note.to_string().split(' ').next().unwrap().to_owned()).collect()
         };
         let white = Procedure::WhiteBox { map: 0, classes: Classes::All };
-        assert_eq!(said(&white, true), ["`threshold`", "`masks`", "`iterations`", "`effort`"]);
-        assert_eq!(said(&white, false).last().unwrap(), "`block`");
+        assert_eq!(said(&white, Built::Yes), ["`threshold`", "`masks`", "`iterations`", "`effort`"]);
+        assert_eq!(said(&white, Built::No)[4..], ["`block`", "`saliency_size`"]);
         let rise = Procedure::BlackBox(BlackBox::Rise);
-        assert_eq!(said(&rise, false), ["`threshold`", "`iterations`", "`block`"]);
+        assert_eq!(said(&rise, Built::No), ["`threshold`", "`iterations`", "`block`", "`saliency_size`"]);
         let aise = Procedure::BlackBox(BlackBox::Aise);
-        assert_eq!(said(&aise, false), ["`threshold`", "`masks`", "`block`"]);
-        assert!(without_effect(&ExplainOptions::default(), &aise, &Reader::Nothing, false).is_empty());
+        assert_eq!(said(&aise, Built::Refused), ["`threshold`", "`masks`", "`saliency_size`"]);
+        assert!(without_effect(&ExplainOptions::default(), &aise, &Reader::Nothing, Built::No).is_empty());
     }
 }

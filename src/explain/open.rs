@@ -5,7 +5,7 @@ use std::path::Path;
 use super::black_box::{Aim, RiseMasks};
 use super::engine::Engine;
 use super::file::ModelFile;
-use super::idle::without_effect;
+use super::idle::{Built, without_effect};
 use super::names::ClassNames;
 use super::procedure::Procedure;
 use super::reader::Reader;
@@ -105,7 +105,11 @@ fn open(path: &Path, options: &ExplainOptions) -> Result<(Explainer, Option<Clas
     let (reader, boxes) = reader(&mut opened, (model, &info), input.batch, options)?;
     let procedure = procedure(&opened, &reader, model, options)?;
     let own = explained(&mut opened, (model, &info), input.batch, options)?;
-    let built = opened.explained.is_some();
+    let built = match (&opened.explained, &opened.refused) {
+        (Some(_), _) => Built::Yes,
+        (None, Some(_)) => Built::Refused,
+        (None, None) => Built::No,
+    };
     opened.notes.extend(without_effect(options, &procedure, &reader, built));
     let threshold = Threshold::settle(options.threshold, &info);
     let names = names(&reader, info, options)?;

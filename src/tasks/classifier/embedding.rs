@@ -38,22 +38,18 @@ pub(crate) fn is_embedding(model: &Model, outlet: OutletId) -> bool {
 }
 
 fn is_constant(model: &Model, outlet: OutletId) -> bool {
-    let node = model.node(outlet.node);
-    match (&node.op.kind, node.inputs.first()) {
-        (OpKind::Const, _) => true,
-        // Weights of half precision.
-        (OpKind::Convert, Some(input)) => is_constant(model, *input),
-        _ => false,
-    }
+    // Weights of half precision are converted.
+    model.node(unmoved(model, outlet).node).op.kind == OpKind::Const
 }
 
 /// A value before conversions of its type.
 fn unmoved(model: &Model, outlet: OutletId) -> OutletId {
-    let node = model.node(outlet.node);
-    match (&node.op.kind, node.inputs.first()) {
-        (OpKind::Convert | OpKind::Identity, Some(input)) => unmoved(model, *input),
-        _ => outlet,
-    }
+    let before = |outlet: &OutletId| {
+        let node = model.node(outlet.node);
+        let same = matches!(node.op.kind, OpKind::Convert | OpKind::Identity);
+        node.inputs.first().copied().filter(|_| same)
+    };
+    std::iter::successors(Some(outlet), before).last().unwrap_or(outlet)
 }
 
 /// The value whose length another one is, or the reciprocal of that.
@@ -89,13 +85,12 @@ fn length_of(model: &Model, outlet: OutletId) -> Option<OutletId> {
 
 /// The value whose square another one is.
 fn squared(model: &Model, outlet: OutletId) -> Option<OutletId> {
-    let node = model.node(outlet.node);
+    let node = model.node(unmoved(model, outlet).node);
     match (&node.op.kind, &node.inputs[..]) {
         (OpKind::Multiply, [first, second]) if first == second => Some(unmoved(model, *first)),
         (OpKind::Power, [base, exponent]) => {
             (model.numbers(*exponent)? == [2.0]).then(|| unmoved(model, *base))
         }
-        (OpKind::Convert, [input]) => squared(model, *input),
         _ => None,
     }
 }

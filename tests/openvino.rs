@@ -331,7 +331,7 @@ fn transformers_that_went_wrong_once() {
     let folder = common::made_by("tokens.py");
     let names: Vec<String> =
         common::listing(folder.path()).into_iter().filter(|name| name.ends_with(".xml")).collect();
-    assert_eq!(names.len(), 6);
+    assert_eq!(names.len(), 7);
     let branches = tempfile::tempdir().unwrap();
     for name in names {
         let model = Model::read(&folder.path().join(&name), None).unwrap();

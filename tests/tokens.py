@@ -20,10 +20,12 @@ def model(function):
 
 
 class Builder:
-    """Layers with weights from one seed; `half` keeps weights in half precision behind a Convert."""
+    """Layers with weights from one seed; `half` keeps weights in half precision behind a Convert, `guarded` writes a guard
+    against what is no number behind each Softmax.
+    """
 
-    def __init__(self, seed=0, half=False):
-        self.random, self.half = np.random.RandomState(seed), half
+    def __init__(self, seed=0, half=False, guarded=False):
+        self.random, self.half, self.guarded = np.random.RandomState(seed), half, guarded
 
     def constant(self, *shape, scale=None):
         scale = scale or 1 / np.sqrt(shape[-1])
@@ -50,8 +52,16 @@ class Builder:
         joined = ops.reshape(self.linear(x, WIDTH, 3 * WIDTH), integers(0, count, 3, HEADS, WIDTH // HEADS), True)
         parts = ops.split(ops.transpose(joined, integers(2, 0, 3, 1, 4)), ops.constant(np.int64(0)), 3)
         query, key, value = (ops.squeeze(parts.output(i), integers(0)) for i in range(3))
-        result = ops.scaled_dot_product_attention(query, key, value)
+        result = self.attend(query, key, value)
         return ops.reshape(ops.transpose(result, integers(0, 2, 1, 3)), integers(0, count, WIDTH), True)
+
+    def attend(self, query, key, value):
+        if not self.guarded:
+            return ops.scaled_dot_product_attention(query, key, value)
+        scores = ops.matmul(query, key, False, True)
+        weights = ops.softmax(ops.multiply(scores, ops.constant(np.float32((WIDTH // HEADS) ** -0.5))), -1)
+        weights = ops.select(ops.is_nan(weights), ops.constant(np.float32(0)), weights)
+        return ops.matmul(weights, value, False, False)
 
     def block(self, x, tokens, scale=False, norm=None):
         scaled = (lambda y: ops.multiply(y, self.constant(1, 1, WIDTH, scale=0.5))) if scale else (lambda y: y)
@@ -100,6 +110,16 @@ def batch_norm_over_tokens():
     x = build.embed(image, 1)
     for _ in range(2):
         x = build.block(x, 1, norm=norm)
+    return image, ops.matmul(token(build.norm(x), 0), build.constant(5, WIDTH), False, True)
+
+
+@model
+def guarded_softmax():
+    """A guard behind each Softmax, as PyTorch's exporter to ONNX (dynamo=True) writes it."""
+    build, image = Builder(guarded=True), parameter()
+    x = build.embed(image, 1)
+    for _ in range(2):
+        x = build.block(x, 1)
     return image, ops.matmul(token(build.norm(x), 0), build.constant(5, WIDTH), False, True)
 
 

@@ -222,6 +222,7 @@ impl Graph {
         for (layer, inputs) in layers.iter().zip(inputs) {
             nodes.push(node(layer, inputs)?);
         }
+        look_through(&mut nodes);
         let order = order(&nodes)?;
         let mut users = vec![Vec::new(); nodes.len()];
         for (i, node) in nodes.iter().enumerate() {
@@ -375,5 +376,67 @@ fn order(nodes: &[Node]) -> Result<Vec<NodeId>> {
             place: nodes[cycle.node_id().index()].place(),
             message: "it depends on its own output: the graph has a cycle".to_owned(),
         }),
+    }
+}
+
+/// Lets readers of guards against what is no number read what is guarded: `Select(IsNaN(x), constant, x)` is x, wherever x
+/// is a number. PyTorch's exporter to ONNX (`dynamo=True`) writes one behind each Softmax of an attention; the file keeps
+/// it.
+fn look_through(nodes: &mut [Node]) {
+    let guarded: Vec<Option<OutletId>> = nodes.iter().map(|node| guarded(nodes, node)).collect();
+    for node in nodes.iter_mut().filter(|node| node.op.kind != OpKind::Result) {
+        for input in &mut node.inputs {
+            *input = guarded[input.node.index()].unwrap_or(*input);
+        }
+    }
+}
+
+/// What a node guards, where it does nothing else.
+fn guarded(nodes: &[Node], node: &Node) -> Option<OutletId> {
+    let (OpKind::Select, [condition, instead, value]) = (&node.op.kind, &node.inputs[..]) else {
+        return None;
+    };
+    let condition = &nodes[condition.node.index()];
+    let guards = condition.op.kind == OpKind::IsNaN && condition.inputs == [*value];
+    let constant = nodes[instead.node.index()].op.kind == OpKind::Const;
+    let fact = &nodes[value.node.index()].outputs.get(value.slot)?.fact;
+    (guards && constant && node.outputs.first()?.fact == *fact).then_some(*value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::graph::{Graph, OpKind};
+    use crate::ir::Document;
+
+    /// A Parameter, a guard of it with that condition, and a Relu of the guard.
+    fn reader_of_a_guard(condition: &str) -> OpKind {
+        let port = |id: usize, precision: &str| {
+            format!(r#"<port id="{id}" precision="{precision}"><dim>2</dim></port>"#)
+        };
+        let (x, yes) = (port(0, "FP32"), port(1, "BOOL"));
+        let text = format!(
+            r#"<net name="n" version="11"><layers>
+            <layer id="0" name="x" type="Parameter" version="opset1"><data shape="2" element_type="f32"/><output>{x}</output></layer>
+            <layer id="1" name="c" type="{condition}" version="opset10"><input>{x}</input><output>{yes}</output></layer>
+            <layer id="2" name="k" type="Const" version="opset1"><data element_type="f32" shape="" offset="0" size="4"/><output><port id="0" precision="FP32"/></output></layer>
+            <layer id="3" name="s" type="Select" version="opset1"><data auto_broadcast="numpy"/><input><port id="0"/><port id="1"/><port id="2"/></input><output>{}</output></layer>
+            <layer id="4" name="r" type="ReLU" version="opset1"><input>{x}</input><output>{}</output></layer>
+            </layers><edges><edge from-layer="0" from-port="0" to-layer="1" to-port="0"/>
+            <edge from-layer="1" from-port="1" to-layer="3" to-port="0"/><edge from-layer="2" from-port="0" to-layer="3" to-port="1"/>
+            <edge from-layer="0" from-port="0" to-layer="3" to-port="2"/><edge from-layer="3" from-port="3" to-layer="4" to-port="0"/></edges></net>"#,
+            port(3, "FP32"),
+            port(1, "FP32")
+        );
+        let graph = Graph::new(&Document::parse(Path::new("m.xml"), text.into_bytes()).unwrap()).unwrap();
+        let (_, relu) = graph.nodes().last().unwrap();
+        graph.node(relu.inputs[0].node).op.kind.clone()
+    }
+
+    #[test]
+    fn guards_are_looked_through_and_other_choices_are_not() {
+        assert_eq!(reader_of_a_guard("IsNaN"), OpKind::Parameter);
+        assert_eq!(reader_of_a_guard("IsFinite"), OpKind::Select);
     }
 }

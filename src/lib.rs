@@ -84,6 +84,7 @@
 
 mod analysis;
 mod build;
+mod canonical;
 pub mod cli;
 mod error;
 #[cfg(feature = "explain")]

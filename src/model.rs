@@ -3,19 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::canonical::canonical;
 use crate::error::Result;
 use crate::graph::{Graph, Node, NodeId, OutletId, constants};
 use crate::ir::{Document, Record, Weights, key};
-use crate::ops::{Action, Constants, Move, Passage, Semantics, moved};
+use crate::ops::{Action, Constants, Extents, Move, Passage, Semantics, describe, moved};
 
 /// An OpenVINO IR, read and checked.
 #[derive(Debug)]
 pub struct Model {
     document: Arc<Document>,
     weights: Arc<Weights>,
+    /// As the file has it.
+    written: Arc<Graph>,
+    /// In one way of writing, with what was added in memory.
     graph: Graph,
     /// Of each node, by its index.
     semantics: Vec<Semantics>,
+    /// Of each outlet.
+    extents: Extents,
 }
 
 impl Model {
@@ -28,8 +34,7 @@ impl Model {
         let document = Document::read(xml)?;
         let bin = weights.map_or_else(|| xml.with_extension("bin"), PathBuf::from);
         let weights = Weights::open(&bin, &constants(&document))?;
-        let graph = Graph::new(&document)?;
-        Ok(Self::new(Arc::new(document), Arc::new(weights), graph, Vec::new()))
+        Self::of(document, weights)
     }
 
     /// Takes an IR that is in memory: its XML, and its BIN (empty where it has no weights).
@@ -40,27 +45,24 @@ impl Model {
         let place = Path::new("<memory>");
         let document = Document::parse(place, xml)?;
         let weights = Weights::from_bytes(place, bin, &constants(&document))?;
-        let graph = Graph::new(&document)?;
-        Ok(Self::new(Arc::new(document), Arc::new(weights), graph, Vec::new()))
+        Self::of(document, weights)
     }
 
-    /// Works out what the nodes do of which `semantics` says nothing yet.
-    fn new(
-        document: Arc<Document>,
-        weights: Arc<Weights>,
-        graph: Graph,
-        mut semantics: Vec<Semantics>,
-    ) -> Self {
-        let known = Constants::new(&graph, &weights);
-        let more = graph.nodes().skip(semantics.len()).map(|(_, node)| Semantics::of(known, node));
-        semantics.extend(more.collect::<Vec<_>>());
-        Self { document, weights, graph, semantics }
+    fn of(document: Document, weights: Weights) -> Result<Self> {
+        let written = Graph::new(&document)?;
+        let (graph, semantics, extents) = canonical(written.clone(), &weights)?;
+        let (document, weights, written) = (Arc::new(document), Arc::new(weights), Arc::new(written));
+        Ok(Self { document, weights, written, graph, semantics, extents })
     }
 
     /// This model with nodes more in its graph, each after what it reads.
     pub(crate) fn extended(&self, added: Vec<Node>) -> Self {
         let (document, weights) = (Arc::clone(&self.document), Arc::clone(&self.weights));
-        Self::new(document, weights, self.graph.extended(added), self.semantics.clone())
+        let written = Arc::clone(&self.written);
+        let mut graph = self.graph.extended(added);
+        let (mut semantics, mut extents) = (self.semantics.clone(), self.extents.clone());
+        describe(&mut graph, &weights, &mut extents, &mut semantics);
+        Self { document, weights, written, graph, semantics, extents }
     }
 
     /// The files that it was read from: XML and BIN.
@@ -81,6 +83,12 @@ impl Model {
     /// The BIN.
     pub(crate) fn weights(&self) -> &Weights {
         &self.weights
+    }
+
+    /// The graph as the file has it, of which the other one is a way of writing: for whoever must not rely on that.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn written(&self) -> &Graph {
+        &self.written
     }
 
     /// The graph.
@@ -118,9 +126,18 @@ impl Model {
         self.semantics[id.index()].contradicted
     }
 
+    fn known(&self) -> Constants<'_> {
+        Constants::new(&self.graph, &self.weights, &self.extents.of)
+    }
+
+    /// Symbolic extents.
+    pub(crate) fn extents(&self) -> &Extents {
+        &self.extents
+    }
+
     /// How a window, padding, resampling or reversal moves elements along an axis; `None` where nothing tells.
     pub(crate) fn moved(&self, node: &Node, axis: usize) -> Option<Move> {
-        moved(Constants::new(&self.graph, &self.weights), node, axis)
+        moved(self.known(), node, axis)
     }
 
     /// The integers that an outlet holds, where they can be told before inference: constants, known
@@ -128,12 +145,12 @@ impl Model {
     ///
     /// `None` where they depend on an input, are no integers or far too many to be a shape.
     pub(crate) fn integers(&self, outlet: OutletId) -> Option<Vec<i64>> {
-        Constants::new(&self.graph, &self.weights).integers(outlet)
+        self.known().integers(outlet)
     }
 
     /// The numbers of a constant, row-major, whatever its type; `None` where there are too many to be anything but
     /// data.
     pub(crate) fn numbers(&self, outlet: OutletId) -> Option<Vec<f64>> {
-        Constants::new(&self.graph, &self.weights).numbers(outlet)
+        self.known().numbers(outlet)
     }
 }

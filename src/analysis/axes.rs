@@ -197,17 +197,19 @@ impl Axis {
         for atom in self.atoms.drain(..) {
             if let Some(last) = atoms.last_mut()
                 && last.role == atom.role
-                && let (Dim::Fixed(a), Dim::Fixed(b)) = (last.size, atom.size)
+                && let Dim::Fixed(inner) = atom.size
             {
+                let known = last.size.fixed().is_some();
                 let joins = match atom.role {
-                    Role::Other => true,
+                    Role::Other => known,
                     Role::Batch => false,
-                    _ => atom.stride.checked_mul(b) == Some(last.stride),
+                    _ => atom.stride.checked_mul(inner) == Some(last.stride),
                 };
-                if let (true, Some(size)) = (joins, a.checked_mul(b)) {
+                let size = last.size.times(atom.size);
+                if joins && (!known || size != Dim::Dynamic) {
                     let place =
                         if last.role.positional() { last.place.met(atom.place) } else { Place::Unknown };
-                    *last = Atom { size: Dim::Fixed(size), place, ..atom };
+                    *last = Atom { size, place, origin: None, ..atom };
                     continue;
                 }
             }

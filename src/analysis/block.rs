@@ -37,7 +37,10 @@ pub(crate) fn blocks(model: &Model, labels: &Labels, way: Way<'_>) -> Vec<Block>
     let mut blocks: Vec<Block> = Vec::new();
     for (attention, values) in found {
         let input = search.projected(values).map(|projected| search.input(projected, attention));
-        if let Some(input) = input.filter(|input| blocks.iter().all(|block| block.input != *input)) {
+        let in_file = |input: &OutletId| input.node.index() < graph.in_file();
+        if let Some(input) =
+            input.filter(|input| in_file(input) && blocks.iter().all(|block| block.input != *input))
+        {
             blocks.push(Block { input, attention });
         }
     }

@@ -2,8 +2,8 @@
 
 use super::axes::{Atom, Axes, Axis, Role};
 use super::place::Place;
-use super::regroup::regroup;
-use crate::graph::{Graph, Node, NodeId, OpKind, OutletId};
+use super::regroup::{regroup, regroup_by_symbols};
+use crate::graph::{Graph, Node, NodeId, OpKind, OutletId, SymInt};
 use crate::ir::{Dim, resolve_axis};
 use crate::model::Model;
 use crate::ops::{Action, Equation, Extent, Selection, WindowKind};
@@ -29,7 +29,9 @@ impl Labels {
             let action = model.action(id);
             for slot in 0..node.outputs.len() {
                 let axes = labels.infer(model, id, action, slot);
-                labels.0[id.0][slot] = axes.filter(|axes| axes.0.len() == node.outputs[slot].fact.rank());
+                let shape = &node.outputs[slot].fact.shape;
+                let axes = axes.filter(|axes| axes.0.len() == shape.len());
+                labels.0[id.0][slot] = axes.map(|axes| with_origins(axes, OutletId::new(id, slot), shape));
             }
         }
         labels
@@ -90,7 +92,9 @@ impl Labels {
             }
             Action::Reshape => {
                 let input = self.get(first)?;
-                inserted_or_removed(model, node, input, out.len()).or_else(|| regroup(input, out))
+                inserted_or_removed(model, node, input, out.len())
+                    .or_else(|| by_symbols(model, first, input, OutletId::new(id, slot)))
+                    .or_else(|| regroup(input, &graph.fact(first).shape, out))
             }
             Action::Select(parts) => self.pick(first, parts.get(slot)?, out),
             Action::Unfold { axis, dilation, stride } => {
@@ -254,7 +258,7 @@ impl Labels {
                 let axis = (i + rank).checked_sub(out.len()).and_then(|i| self.get(*input)?.0.get(i));
                 if let Some(axis) = axis
                     && best.is(Role::Other)
-                    && (axis.extent() == out[i] || axis.has(Role::Batch))
+                    && (fits(axis, out[i]) || axis.has(Role::Batch))
                 {
                     best = axis.clone();
                 }
@@ -317,6 +321,12 @@ impl Labels {
     }
 }
 
+/// Whether an axis can have that extent: what is not known of its factors may be known of their product.
+fn fits(axis: &Axis, dim: Dim) -> bool {
+    let extent = axis.extent();
+    extent == dim || (extent == Dim::Dynamic && !dim.is_one())
+}
+
 /// An axis that elements are moved along.
 fn resampled(model: &Model, node: &Node, at: usize, axis: &Axis, dim: Option<Dim>) -> Axis {
     let mut resized = axis.resized(dim);
@@ -351,6 +361,35 @@ fn parameter(outlet: OutletId, shape: &[Dim]) -> Option<Axes> {
         }
     }
     Some(Axes(axes))
+}
+
+/// Notes of unknown extents where they can be read: on an axis of which they are all.
+fn with_origins(mut axes: Axes, outlet: OutletId, shape: &[Dim]) -> Axes {
+    for (i, axis) in axes.0.iter_mut().enumerate() {
+        if let ([atom], 0) = (&mut axis.atoms[..], axis.prefix) {
+            match (atom.size, shape[i]) {
+                // Known to be a number by now.
+                (Dim::Dynamic, Dim::Fixed(size)) if size != 1 || atom.role == Role::Batch => {
+                    atom.size = Dim::Fixed(size)
+                }
+                (Dim::Dynamic, Dim::Dynamic) if atom.origin.is_none() => atom.origin = Some((outlet, i)),
+                _ => {}
+            }
+        }
+    }
+    axes
+}
+
+/// Labels after a Reshape, where the extents of its result are known to be products of those of its operand.
+fn by_symbols(model: &Model, first: OutletId, input: &Axes, result: OutletId) -> Option<Axes> {
+    let extents = model.extents();
+    let (have, out) = (extents.dims(first)?, extents.dims(result)?);
+    let known = |dims: &[SymInt]| dims.iter().all(|dim| dim.number().is_some());
+    // Numbers are dealt without them.
+    if known(have) && known(out) {
+        return None;
+    }
+    regroup_by_symbols(input, have, out, extents)
 }
 
 /// Labels after an Unsqueeze or Squeeze whose axes are known. With a batch of 1 a mere comparison of

@@ -125,7 +125,11 @@ pub(crate) fn candidates(
         }
         return Ok(vec![found]);
     }
-    let outlets = |id: NodeId| read_outlets(graph, &flow, id, scores);
+    // What stands in memory alone has no name by which it could be found again.
+    let outlets = |id: NodeId| match id.index() < graph.in_file() {
+        true => read_outlets(graph, &flow, id, scores),
+        false => Vec::new(),
+    };
     let mut found: Vec<Candidate> = Vec::new();
     for &id in flow.cuts() {
         found.extend(outlets(id).into_iter().map(|outlet| candidate(graph, labels, outlet, true)));
@@ -163,7 +167,7 @@ pub(crate) fn beside(model: &Model, labels: &Labels, way: Way<'_>, target: Outle
     let (before, after) = (Flow::new(graph, way.from, target.node), Flow::after(graph, target));
     let apart = |id: &NodeId| flow.on_path(*id) && !before.on_path(*id) && !after[id.index()];
     let mut found: Vec<Candidate> = Vec::new();
-    for &id in graph.order().iter().filter(|id| apart(id)) {
+    for &id in graph.order().iter().filter(|id| id.index() < graph.in_file() && apart(id)) {
         let outlets = read_outlets(graph, &flow, id, way.to).into_iter();
         let maps =
             outlets.map(|outlet| candidate(graph, labels, outlet, false)).filter(|map| map.layout.is_ok());

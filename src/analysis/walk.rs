@@ -26,7 +26,10 @@ pub(crate) fn walk(model: &Model, from: OutletId) -> impl Iterator<Item = Step> 
         if passage == Passage::Stop {
             return None;
         }
-        let step = Step { result: at, passage, source: source(model.node(at.node))? };
+        // What stands in memory alone is no layer that could be named.
+        let source =
+            source(model.node(at.node)).filter(|from| from.node.index() < model.graph().in_file())?;
+        let step = Step { result: at, passage, source };
         at = step.source;
         Some(step)
     })

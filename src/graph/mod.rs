@@ -5,6 +5,7 @@ mod kind;
 mod node;
 mod output;
 mod size;
+mod symbolic;
 
 pub(crate) use flow::Flow;
 pub(crate) use kind::OpKind;
@@ -13,3 +14,4 @@ pub(crate) use node::{Fact, Graph, Node, NodeId, Op, Outlet, OutletId};
 pub(crate) use output::Output;
 pub(crate) use size::Size;
 pub(crate) use size::index;
+pub(crate) use symbolic::{SymInt, Symbols};

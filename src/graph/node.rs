@@ -1,6 +1,6 @@
 //! Nodes, outlets and the graph that a document describes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use petgraph::graph::{DiGraph, NodeIndex};
 
@@ -222,16 +222,39 @@ impl Graph {
         for (layer, inputs) in layers.iter().zip(inputs) {
             nodes.push(node(layer, inputs)?);
         }
-        look_through(&mut nodes);
         let order = order(&nodes)?;
-        let mut users = vec![Vec::new(); nodes.len()];
-        for (i, node) in nodes.iter().enumerate() {
-            for input in &node.inputs {
-                users[input.node.0].push(NodeId(i));
-            }
-        }
         let in_file = nodes.len();
-        Ok(Self { nodes, order, users, in_file })
+        Ok(Self { users: users(&nodes), nodes, order, in_file })
+    }
+
+    /// This graph with other operations in the place of some, and nodes more, which may read each other in any order.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] where that makes a cycle.
+    pub(crate) fn rewritten(
+        &self,
+        replaced: BTreeMap<NodeId, (Op, Vec<OutletId>)>,
+        added: Vec<Node>,
+    ) -> Result<Self> {
+        let mut nodes = self.nodes.clone();
+        nodes.extend(added);
+        for (id, (op, inputs)) in replaced {
+            (nodes[id.0].op, nodes[id.0].inputs) = (op, inputs);
+        }
+        // What was added stands in the order of its use.
+        let in_order = order(&nodes)?;
+        let mut place: Vec<usize> = (0..nodes.len()).collect();
+        let late = || in_order.iter().filter(|id| id.0 >= self.in_file);
+        for (at, id) in late().enumerate() {
+            place[id.0] = self.in_file + at;
+        }
+        let mut sorted = nodes[..self.in_file].to_vec();
+        sorted.extend(late().map(|id| nodes[id.0].clone()));
+        for input in sorted.iter_mut().flat_map(|node| &mut node.inputs) {
+            input.node = NodeId(place[input.node.0]);
+        }
+        let order = in_order.iter().map(|id| NodeId(place[id.0])).collect();
+        Ok(Self { users: users(&sorted), nodes: sorted, order, in_file: self.in_file })
     }
 
     /// This graph with nodes more, each after what it reads.
@@ -247,6 +270,16 @@ impl Graph {
             graph.users.push(Vec::new());
         }
         graph
+    }
+
+    /// Gives the outputs of a node dimensions that are known now; whether that changes any.
+    pub(crate) fn refine(&mut self, id: NodeId, shapes: impl Iterator<Item = Shape>) -> bool {
+        let mut changed = false;
+        for (outlet, shape) in self.nodes[id.0].outputs.iter_mut().zip(shapes) {
+            changed |= outlet.fact.shape != shape;
+            outlet.fact.shape = shape;
+        }
+        changed
     }
 
     /// Number of nodes that stand in the file; those that follow were added in memory.
@@ -362,6 +395,17 @@ fn node(layer: &LayerElement, inputs: Vec<Option<OutletId>>) -> Result<Node> {
     })
 }
 
+/// Of each node, those that read it, in the order of the nodes.
+fn users(nodes: &[Node]) -> Vec<Vec<NodeId>> {
+    let mut users = vec![Vec::new(); nodes.len()];
+    for (i, node) in nodes.iter().enumerate() {
+        for input in &node.inputs {
+            users[input.node.0].push(NodeId(i));
+        }
+    }
+    users
+}
+
 fn order(nodes: &[Node]) -> Result<Vec<NodeId>> {
     let mut graph = DiGraph::<(), ()>::with_capacity(nodes.len(), nodes.len() * 2);
     let index: Vec<NodeIndex> = nodes.iter().map(|_| graph.add_node(())).collect();
@@ -376,67 +420,5 @@ fn order(nodes: &[Node]) -> Result<Vec<NodeId>> {
             place: nodes[cycle.node_id().index()].place(),
             message: "it depends on its own output: the graph has a cycle".to_owned(),
         }),
-    }
-}
-
-/// Lets readers of guards against what is no number read what is guarded: `Select(IsNaN(x), constant, x)` is x, wherever x
-/// is a number. PyTorch's exporter to ONNX (`dynamo=True`) writes one behind each Softmax of an attention; the file keeps
-/// it.
-fn look_through(nodes: &mut [Node]) {
-    let guarded: Vec<Option<OutletId>> = nodes.iter().map(|node| guarded(nodes, node)).collect();
-    for node in nodes.iter_mut().filter(|node| node.op.kind != OpKind::Result) {
-        for input in &mut node.inputs {
-            *input = guarded[input.node.index()].unwrap_or(*input);
-        }
-    }
-}
-
-/// What a node guards, where it does nothing else.
-fn guarded(nodes: &[Node], node: &Node) -> Option<OutletId> {
-    let (OpKind::Select, [condition, instead, value]) = (&node.op.kind, &node.inputs[..]) else {
-        return None;
-    };
-    let condition = &nodes[condition.node.index()];
-    let guards = condition.op.kind == OpKind::IsNaN && condition.inputs == [*value];
-    let constant = nodes[instead.node.index()].op.kind == OpKind::Const;
-    let fact = &nodes[value.node.index()].outputs.get(value.slot)?.fact;
-    (guards && constant && node.outputs.first()?.fact == *fact).then_some(*value)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use crate::graph::{Graph, OpKind};
-    use crate::ir::Document;
-
-    /// A Parameter, a guard of it with that condition, and a Relu of the guard.
-    fn reader_of_a_guard(condition: &str) -> OpKind {
-        let port = |id: usize, precision: &str| {
-            format!(r#"<port id="{id}" precision="{precision}"><dim>2</dim></port>"#)
-        };
-        let (x, yes) = (port(0, "FP32"), port(1, "BOOL"));
-        let text = format!(
-            r#"<net name="n" version="11"><layers>
-            <layer id="0" name="x" type="Parameter" version="opset1"><data shape="2" element_type="f32"/><output>{x}</output></layer>
-            <layer id="1" name="c" type="{condition}" version="opset10"><input>{x}</input><output>{yes}</output></layer>
-            <layer id="2" name="k" type="Const" version="opset1"><data element_type="f32" shape="" offset="0" size="4"/><output><port id="0" precision="FP32"/></output></layer>
-            <layer id="3" name="s" type="Select" version="opset1"><data auto_broadcast="numpy"/><input><port id="0"/><port id="1"/><port id="2"/></input><output>{}</output></layer>
-            <layer id="4" name="r" type="ReLU" version="opset1"><input>{x}</input><output>{}</output></layer>
-            </layers><edges><edge from-layer="0" from-port="0" to-layer="1" to-port="0"/>
-            <edge from-layer="1" from-port="1" to-layer="3" to-port="0"/><edge from-layer="2" from-port="0" to-layer="3" to-port="1"/>
-            <edge from-layer="0" from-port="0" to-layer="3" to-port="2"/><edge from-layer="3" from-port="3" to-layer="4" to-port="0"/></edges></net>"#,
-            port(3, "FP32"),
-            port(1, "FP32")
-        );
-        let graph = Graph::new(&Document::parse(Path::new("m.xml"), text.into_bytes()).unwrap()).unwrap();
-        let (_, relu) = graph.nodes().last().unwrap();
-        graph.node(relu.inputs[0].node).op.kind.clone()
-    }
-
-    #[test]
-    fn guards_are_looked_through_and_other_choices_are_not() {
-        assert_eq!(reader_of_a_guard("IsNaN"), OpKind::Parameter);
-        assert_eq!(reader_of_a_guard("IsFinite"), OpKind::Select);
     }
 }

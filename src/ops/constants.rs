@@ -1,6 +1,7 @@
 //! What can be told of tensors before inference: constants, known shapes, and what is computed from them.
 
-use crate::graph::{Fact, Graph, Node, OpKind, OutletId};
+use super::extents::Known;
+use crate::graph::{Fact, Graph, Node, OpKind, OutletId, SymInt};
 use crate::ir::{ElementType, Weights};
 
 /// Integer constants longer than this are data, not axes or shapes.
@@ -11,11 +12,35 @@ pub(crate) const MAX_INTEGERS: usize = 4096;
 pub(crate) struct Constants<'a> {
     graph: &'a Graph,
     weights: &'a Weights,
+    /// By node and slot, as far as nodes were looked at.
+    known: &'a [Vec<Known>],
 }
 
 impl<'a> Constants<'a> {
-    pub(crate) fn new(graph: &'a Graph, weights: &'a Weights) -> Self {
-        Self { graph, weights }
+    pub(crate) fn new(graph: &'a Graph, weights: &'a Weights, known: &'a [Vec<Known>]) -> Self {
+        Self { graph, weights, known }
+    }
+
+    /// What is known of an outlet.
+    pub(super) fn known(self, outlet: OutletId) -> Option<&'a Known> {
+        self.known.get(outlet.node.index())?.get(outlet.slot)
+    }
+
+    /// The shape of an outlet, where it is known before inference.
+    pub(super) fn fixed_dims(self, outlet: OutletId) -> Option<Vec<usize>> {
+        self.fact(outlet).shape.iter().map(|dim| dim.fixed()).collect()
+    }
+
+    /// An extent of an output of a node, where it is known before inference.
+    pub(super) fn out_extent(self, node: &Node, slot: usize, axis: usize) -> Option<usize> {
+        node.outputs.get(slot)?.fact.shape.get(axis)?.fixed()
+    }
+
+    /// The numbers of a constant, where all are whole.
+    pub(super) fn whole_numbers(self, outlet: OutletId) -> Option<Vec<Option<SymInt>>> {
+        #[allow(clippy::cast_possible_truncation)]
+        let whole = |value: f64| (value.fract() == 0.0 && value.abs() < 1e9).then_some(value as i64);
+        self.numbers(outlet)?.into_iter().map(|value| Some(Some(SymInt::Number(whole(value)?)))).collect()
     }
 
     pub(super) fn graph(self) -> &'a Graph {
@@ -75,8 +100,24 @@ impl<'a> Constants<'a> {
         self.weights.bytes(number("offset")?, number("size")?)
     }
 
-    /// The integers of a Const.
+    /// The integers of a Const, as long as those of an axis or a shape.
     pub(super) fn of_const(self, node: &Node) -> Option<Vec<i64>> {
+        self.bytes(node).filter(|bytes| bytes.len() <= MAX_INTEGERS * 8)?;
+        self.read_integers(node)
+    }
+
+    /// The integers of a constant, however many they are.
+    pub(crate) fn all_integers(self, outlet: OutletId) -> Option<Vec<i64>> {
+        let mut node = self.graph.node(outlet.node);
+        while node.op.kind == OpKind::Convert
+            && let Some(input) = node.inputs.first()
+        {
+            node = self.graph.node(input.node);
+        }
+        if node.op.kind == OpKind::Const { self.read_integers(node) } else { None }
+    }
+
+    fn read_integers(self, node: &Node) -> Option<Vec<i64>> {
         macro_rules! read {
             ($bytes:expr, $type:ty) => {
                 $bytes
@@ -87,9 +128,6 @@ impl<'a> Constants<'a> {
         }
         let element = node.outputs.first()?.fact.element;
         let bytes = self.bytes(node)?;
-        if bytes.len() > MAX_INTEGERS * 8 {
-            return None;
-        }
         match element {
             ElementType::I64 => read!(bytes, i64),
             ElementType::I32 => read!(bytes, i32),

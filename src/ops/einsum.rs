@@ -13,7 +13,7 @@ impl Equation {
     /// Reads `abc,cd->abd`; without an arrow the result has the letters that stand once, in alphabetical order.
     ///
     /// `None` for what is not read here: an ellipsis, a diagonal.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let text: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();
         let (operands, result) = match text.split_once("->") {
             Some((operands, result)) => (operands, Some(result)),

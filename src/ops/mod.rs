@@ -11,7 +11,9 @@ mod boxes;
 mod constants;
 mod einsum;
 mod elementwise;
+mod extents;
 mod fold;
+mod infer;
 mod linear;
 mod moves;
 mod passage;
@@ -24,6 +26,7 @@ pub(crate) use boxes::BoxStage;
 pub(crate) use constants::Constants;
 pub(crate) use einsum::Equation;
 pub(crate) use elementwise::differs_along;
+pub(crate) use extents::Extents;
 pub(crate) use linear::is_linear;
 pub(crate) use moves::Move;
 pub(crate) use passage::Activation;
@@ -32,8 +35,8 @@ pub(crate) use reduce::Reduction;
 pub(crate) use select::Selection;
 pub(crate) use window::{Extent, Window, WindowKind};
 
-use crate::graph::{Node, OpKind};
-use crate::ir::resolve_axis;
+use crate::graph::{Graph, Node, NodeId, OpKind, SymInt};
+use crate::ir::{Weights, resolve_axis};
 
 /// What becomes of zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +146,32 @@ impl Semantics {
         let action = if contradicted { Action::Opaque } else { action };
         Self { action, contradicted, passage: Passage::of(constants, node) }
     }
+}
+
+/// Works out what the nodes of a graph do from `first` on, and gives dimensions numbers that the file does not say but that
+/// follow from others.
+pub(crate) fn describe(
+    graph: &mut Graph,
+    weights: &Weights,
+    extents: &mut Extents,
+    semantics: &mut Vec<Semantics>,
+) {
+    let first = semantics.len();
+    let order: Vec<NodeId> = graph.order().iter().copied().filter(|id| id.index() >= first).collect();
+    extents.of.resize_with(graph.len(), Vec::new);
+    let mut found: Vec<Option<Semantics>> = vec![None; graph.len() - first];
+    for id in order {
+        let constants = Constants::new(graph, weights, &extents.of);
+        let mut own = Semantics::of(constants, graph.node(id));
+        let known = infer::known(constants, id, graph.node(id), &own.action, &mut extents.symbols);
+        let shapes = known.iter().map(|known| known.dims.iter().map(SymInt::dim).collect());
+        if graph.refine(id, shapes) {
+            own = Semantics::of(Constants::new(graph, weights, &extents.of), graph.node(id));
+        }
+        extents.of[id.index()] = known;
+        found[id.index() - first] = Some(own);
+    }
+    semantics.extend(found.into_iter().flatten());
 }
 
 fn described(constants: Constants<'_>, node: &Node) -> Action {

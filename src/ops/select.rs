@@ -1,7 +1,8 @@
 //! Operations that take parts of axes.
 
+use super::extents::Elements;
 use super::{Action, Constants, axes, axis};
-use crate::graph::{Node, OpKind, OutletId};
+use crate::graph::{Node, OpKind, OutletId, SymInt, Symbols};
 use crate::ir::Dim;
 
 /// Which part of an axis an operation takes.
@@ -11,12 +12,28 @@ pub(crate) struct Selection {
     pub axis: usize,
     /// First index, counted from the start; `None` where not known.
     pub start: Option<usize>,
+    /// The index after the last one, where the part ends before the axis does and that is known.
+    pub end: Option<SymInt>,
     /// Whether the part reaches to the end of the axis.
     pub to_end: bool,
     /// Step; 1 for contiguous parts, 0 for a list of indices.
     pub step: usize,
     /// Whether the axis is gone in the output.
     pub drops: bool,
+}
+
+impl Selection {
+    /// How many elements of an axis of the extent `whole` are taken; `None` where that is not known.
+    pub(super) fn length(&self, whole: &SymInt, symbols: &mut Symbols) -> Option<SymInt> {
+        let step = i64::try_from(self.step).ok()?;
+        let end = match &self.end {
+            _ if self.to_end => whole,
+            Some(end) => end,
+            None => return None,
+        };
+        let room = end.minus(&SymInt::from(self.start?))?;
+        symbols.quotient(&room.plus(&SymInt::Number(step.checked_sub(1)?))?, step)
+    }
 }
 
 pub(super) fn action(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
@@ -62,37 +79,50 @@ fn split(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
         .map(|size| size / count);
     let parts = (0..count).map(|slot| {
         let start = size.and_then(|size| size.checked_mul(slot));
-        vec![Selection { axis, start, to_end: slot + 1 == count, step: 1, drops: false }]
+        vec![Selection { axis, start, end: None, to_end: slot + 1 == count, step: 1, drops: false }]
     });
     Some(Action::Select(parts.collect()))
 }
 
 fn variadic_split(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
     let axis = axis(constants.input_integers(node, 1)?.first().copied(), rank)?;
-    let lengths = constants.input_integers(node, 2)?;
+    let lengths = constants.input_elements(node, 2)?;
     let count = node.outputs.len();
     let mut start = Some(0usize);
     let parts = lengths.iter().enumerate().map(|(slot, length)| {
-        let pick = Selection { axis, start, to_end: slot + 1 == count, step: 1, drops: false };
-        start = start.and_then(|start| start.checked_add(usize::try_from(*length).ok()?));
+        let pick = Selection { axis, start, end: None, to_end: slot + 1 == count, step: 1, drops: false };
+        start = start.and_then(|start| start.checked_add(length.as_ref()?.fixed()?));
         vec![pick]
     });
     let parts: Vec<_> = parts.collect();
     (parts.len() == count).then_some(Action::Select(parts))
 }
 
-/// One axis of a slice, from numbers that count from the end where negative.
-fn range(size: Option<usize>, axis: usize, start: i64, stop: i64, step: i64) -> Option<Selection> {
+/// One axis of a slice of the extent `whole`, from numbers that count from the end where negative.
+fn range(whole: &SymInt, axis: usize, start: &SymInt, stop: &SymInt, step: i64) -> Option<Selection> {
     let step = usize::try_from(step).ok().filter(|step| *step > 0)?;
-    let from_end = |value: i64| {
-        let back = usize::try_from(value.unsigned_abs()).ok()?;
-        size.map(|size| size.saturating_sub(back))
+    let from_end = |value: i64| match whole.fixed() {
+        Some(size) => Some(SymInt::from(size.saturating_sub(usize::try_from(value.unsigned_abs()).ok()?))),
+        None => whole.plus(&SymInt::Number(value)),
     };
-    let start = if start < 0 { from_end(start) } else { usize::try_from(start).ok() };
-    let stop_at = if stop < 0 { from_end(stop) } else { usize::try_from(stop).ok() };
-    let far = stop >= i64::from(i32::MAX);
-    let to_end = far || stop_at.zip(size).is_some_and(|(stop, size)| stop >= size);
-    Some(Selection { axis, start, to_end, step, drops: false })
+    let at = |value: &SymInt| match value.number() {
+        Some(number) if number < 0 => from_end(number),
+        _ => Some(value.clone()),
+    };
+    let start = at(start).and_then(|start| start.fixed());
+    let end = at(stop);
+    let far = stop.number().is_some_and(|stop| stop >= i64::from(i32::MAX));
+    let beyond = |end: &SymInt| {
+        *end == *whole || end.number().zip(whole.number()).is_some_and(|(end, whole)| end >= whole)
+    };
+    let to_end = far || end.as_ref().is_some_and(beyond);
+    Some(Selection { axis, start, end: end.filter(|_| !to_end), to_end, step, drops: false })
+}
+
+/// From `value` to the next one.
+fn single(whole: &SymInt, axis: usize, value: &SymInt) -> Option<Selection> {
+    let pick = range(whole, axis, value, &SymInt::Number(i64::MAX), 1)?;
+    Some(Selection { drops: true, to_end: false, ..pick })
 }
 
 /// Whether a slice takes all of an axis, from the last element to the first.
@@ -104,12 +134,28 @@ fn reverses(size: Option<usize>, start: i64, stop: i64, step: i64) -> bool {
     step == -1 && from_last && to_first
 }
 
+/// What stands at a place of bounds of which all are known.
+fn bound(elements: &Elements, at: usize) -> Option<&SymInt> {
+    elements.get(at)?.as_ref()
+}
+
+/// The number that stands there.
+fn number(elements: &Elements, at: usize) -> Option<i64> {
+    bound(elements, at)?.number()
+}
+
+/// The extents of what is selected from.
+fn extents<'a>(constants: Constants<'a>, node: &Node) -> Option<&'a [SymInt]> {
+    Some(&constants.known(*node.inputs.first()?)?.dims)
+}
+
 fn slice(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
     let (starts, stops, steps) = (
-        constants.input_integers(node, 1)?,
-        constants.input_integers(node, 2)?,
+        constants.input_elements(node, 1)?,
+        constants.input_elements(node, 2)?,
         constants.input_integers(node, 3)?,
     );
+    let whole_axes = extents(constants, node)?;
     let axes = match node.inputs.get(4) {
         Some(_) => axes(&constants.input_integers(node, 4)?, rank)?,
         None => (0..starts.len()).collect(),
@@ -117,13 +163,13 @@ fn slice(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> {
     if steps.iter().any(|step| *step < 0) {
         let backwards = |(i, &axis): (usize, &usize)| {
             let size = extent(constants, node, axis);
-            reverses(size, *starts.get(i)?, *stops.get(i)?, *steps.get(i)?).then_some(axis)
+            reverses(size, number(&starts, i)?, number(&stops, i)?, *steps.get(i)?).then_some(axis)
         };
         let axes = axes.iter().enumerate().map(backwards).collect::<Option<_>>()?;
         return Some(Action::Resample { axes });
     }
     let picks = axes.iter().enumerate().map(|(i, &axis)| {
-        range(extent(constants, node, axis), axis, *starts.get(i)?, *stops.get(i)?, *steps.get(i)?)
+        range(whole_axes.get(axis)?, axis, bound(&starts, i)?, bound(&stops, i)?, *steps.get(i)?)
     });
     let picks: Vec<Selection> = picks.collect::<Option<_>>()?;
     let picks = picks.into_iter().filter(|pick| !whole(pick)).collect();
@@ -138,8 +184,8 @@ fn strided_slice(constants: Constants<'_>, node: &Node, rank: usize) -> Option<A
     let mask = |name: &str, axis: usize| {
         node.op.integers(name).and_then(|list| list.get(axis).copied()).is_some_and(|bit| bit == 1)
     };
-    let begins = constants.input_integers(node, 1)?;
-    let ends = constants.input_integers(node, 2)?;
+    let (begins, ends) = (constants.input_elements(node, 1)?, constants.input_elements(node, 2)?);
+    let whole_axes = extents(constants, node)?;
     let steps = match node.inputs.get(3) {
         Some(_) => constants.input_integers(node, 3)?,
         None => vec![1; begins.len()],
@@ -150,28 +196,27 @@ fn strided_slice(constants: Constants<'_>, node: &Node, rank: usize) -> Option<A
         return None;
     }
     let (mut picks, mut reversed) = (Vec::new(), Vec::new());
-    for (axis, first) in begins.iter().copied().enumerate() {
-        let size = extent(constants, node, axis);
+    for axis in 0..begins.len() {
+        let (size, extent) = (extent(constants, node, axis), whole_axes.get(axis)?);
         let step = *steps.get(axis)?;
         if step < 0 {
             // A mask stands for the end that the direction begins with.
-            let begin = if mask("begin_mask", axis) { -1 } else { first };
-            let end = if mask("end_mask", axis) { i64::MIN } else { *ends.get(axis)? };
+            let begin = if mask("begin_mask", axis) { -1 } else { number(&begins, axis)? };
+            let end = if mask("end_mask", axis) { i64::MIN } else { number(&ends, axis)? };
             if mask("shrink_axis_mask", axis) || !reverses(size, begin, end, step) {
                 return None;
             }
             reversed.push(axis);
             continue;
         }
-        let begin = if mask("begin_mask", axis) { 0 } else { first };
-        let end = if mask("end_mask", axis) { i64::MAX } else { *ends.get(axis)? };
+        let (zero, far) = (SymInt::Number(0), SymInt::Number(i64::MAX));
+        let begin = if mask("begin_mask", axis) { &zero } else { bound(&begins, axis)? };
         if mask("shrink_axis_mask", axis) {
-            let mut pick = range(size, axis, begin, i64::MAX, 1)?;
-            (pick.drops, pick.to_end) = (true, false);
-            picks.push(pick);
+            picks.push(single(extent, axis, begin)?);
             continue;
         }
-        let pick = range(size, axis, begin, end, step)?;
+        let end = if mask("end_mask", axis) { &far } else { bound(&ends, axis)? };
+        let pick = range(extent, axis, begin, end, step)?;
         if !whole(&pick) {
             picks.push(pick);
         }
@@ -192,15 +237,13 @@ fn gather(constants: Constants<'_>, node: &Node, rank: usize) -> Option<Action> 
     let values = constants.integers(indices)?;
     let pick = match constants.fact(indices).rank() {
         0 => {
-            let value = *values.first()?;
-            let mut pick = range(extent(constants, node, axis), axis, value, i64::MAX, 1)?;
-            (pick.drops, pick.to_end) = (true, false);
-            pick
+            let value = SymInt::Number(*values.first()?);
+            single(extents(constants, node)?.get(axis)?, axis, &value)?
         }
         1 if extent(constants, node, axis) == Some(values.len()) && values.len() > 1 && falls(&values) => {
             return Some(Action::Resample { axes: vec![axis] });
         }
-        1 => Selection { axis, start: None, to_end: false, step: 0, drops: false },
+        1 => Selection { axis, start: None, end: None, to_end: false, step: 0, drops: false },
         2 => return unfold(constants, axis, indices, &values),
         _ => return None,
     };
@@ -237,7 +280,28 @@ mod tests {
     use super::*;
 
     fn picked(size: Option<usize>, start: i64, stop: i64, step: i64) -> Option<(Option<usize>, bool, usize)> {
-        range(size, 0, start, stop, step).map(|pick| (pick.start, pick.to_end, pick.step))
+        let whole = size.map_or_else(rows, SymInt::from);
+        let pick = range(&whole, 0, &SymInt::Number(start), &SymInt::Number(stop), step);
+        pick.map(|pick| (pick.start, pick.to_end, pick.step))
+    }
+
+    /// An extent that is known only at inference.
+    fn rows() -> SymInt {
+        crate::graph::Symbols::default().dimension(OutletId::new(crate::graph::NodeId(0), 0), 2)
+    }
+
+    #[test]
+    fn bounds_may_be_symbols() {
+        let (rows, zero) = (rows(), SymInt::Number(0));
+        assert!(range(&rows, 0, &zero, &rows, 1).is_some_and(|pick| whole(&pick)));
+        let padded = rows.plus(&SymInt::Number(3)).unwrap();
+        let cropped = range(&padded, 0, &zero, &rows, 1).unwrap();
+        let mut symbols = Symbols::default();
+        assert_eq!((cropped.to_end, cropped.length(&padded, &mut symbols)), (false, Some(rows.clone())));
+        let but_last = range(&rows, 0, &SymInt::Number(1), &SymInt::Number(-1), 1).unwrap();
+        assert_eq!(but_last.length(&rows, &mut symbols), rows.minus(&SymInt::Number(2)));
+        let odd = range(&SymInt::Number(7), 0, &SymInt::Number(1), &SymInt::Number(i64::MAX), 2).unwrap();
+        assert_eq!(odd.length(&SymInt::Number(7), &mut symbols), Some(SymInt::Number(3)));
     }
 
     #[test]

@@ -67,6 +67,11 @@ pub(super) fn action(constants: Constants<'_>, node: &Node, rank: usize) -> Opti
     Some(Action::Window(Window { kind, extent }))
 }
 
+/// Whether a last window that is cut off counts.
+pub(super) fn rounds_up(node: &Node) -> bool {
+    matches!(node.op.attribute("rounding_type"), Some("ceil" | "ceil_torch"))
+}
+
 /// How far a window reaches along each spatial axis, in elements.
 pub(super) fn kernel(constants: Constants<'_>, node: &Node) -> Option<Vec<Dim>> {
     let spatial = |input: usize, from: usize| {

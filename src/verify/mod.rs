@@ -151,10 +151,10 @@ pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<
     };
     let record = Record::read(&new)?;
     report.record = Some(describe(&record));
-    let definition = Definition::read(&record, old.graph());
+    let definition = Definition::read(&record, old.written());
     let info = ModelInfo::read(old.document().rt_info());
-    let facts: Vec<_> = old.graph().parameters().map(|(id, _)| InputFacts::of(&old, id)).collect();
-    let inputs = shapes::settle(old.graph(), &facts, &info, &options.shapes)?;
+    let facts: Vec<_> = old.written().parameters().map(|(id, _)| InputFacts::of(&old, id)).collect();
+    let inputs = shapes::settle(old.written(), &facts, &info, &options.shapes)?;
     report.structure = structure::check((old.document(), old.weights().path()), (&new, &weights))?;
     let (samples, preprocessing) = samples(&old, &inputs, &info, options)?;
     report.cost = options.bench.then(|| Check::not_checked("the models were not run"));
@@ -322,7 +322,7 @@ impl Pair<'_> {
             Ok::<_, RuntimeError>((session, outputs))
         };
         let forget =
-            |session: Result<Session, RuntimeError>| Ok(session?.forget(self.old.graph().has_state()));
+            |session: Result<Session, RuntimeError>| Ok(session?.forget(self.old.written().has_state()));
         let compiled = forget(runtime.compile(old, self.old.weights().path()));
         let (mut original, expected) = match run(compiled) {
             Ok(found) => found,
@@ -385,7 +385,7 @@ impl Pair<'_> {
             let mut runtime = Runtime::load(&by_default)?;
             runtime.heed(&options.interrupt);
             let compiled = runtime.compile(self.new.path(), self.new_weights)?;
-            let mut session = compiled.forget(self.old.graph().has_state());
+            let mut session = compiled.forget(self.old.written().has_state());
             let maps = samples.iter().map(|inputs| {
                 session.bind(inputs)?;
                 session.infer()?;
@@ -475,7 +475,7 @@ impl Pair<'_> {
                 meaning::of_maps(&sets.collect::<Vec<_>>())
             }
             Method::Masked { logits, .. } => {
-                if let Some(activation) = meaning::probabilities_behind(self.old.graph(), *logits) {
+                if let Some(activation) = meaning::probabilities_behind(self.old.written(), *logits) {
                     let place = self.old.node(activation).place();
                     return Some(Check::failed(format!(
                         "what was explained are probabilities, made of scores by {place}: their maps are not those of \

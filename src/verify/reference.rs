@@ -94,7 +94,7 @@ impl<'a> Reference<'a> {
     /// [`Error::Usage`] where the record contradicts the graph, [`Error::Runtime`] where OpenVINO
     /// does not take the parts.
     pub(super) fn new(runtime: &mut Runtime, model: &'a Model, definition: &'a Definition) -> Result<Self> {
-        let graph = model.graph();
+        let graph = model.written();
         let (wanted, head) = match &definition.method {
             Method::Masked { features, logits, masking, smooth, .. } => {
                 let also = masking.also.iter().map(|(outlet, _)| *outlet);
@@ -239,7 +239,7 @@ impl<'a> Reference<'a> {
 
     /// The values of `wanted`, of which model inputs are known already.
     fn tapped(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let graph = self.model.graph();
+        let graph = self.model.written();
         let own = graph.results().count();
         let mut outputs = self.tap.run(inputs)?.into_iter();
         self.answered = outputs.by_ref().take(own).collect();
@@ -309,7 +309,7 @@ impl<'a> Reference<'a> {
     /// An error of the head, with the cause that INT8 has.
     fn with_cause(&self, error: Error) -> Error {
         match (&self.head, &error) {
-            (Some(head), Error::Usage(message)) if head.quantizes(self.model.graph()) => {
+            (Some(head), Error::Usage(message)) if head.quantizes(self.model.written()) => {
                 Error::usage(message.clone().with(
                     "; CPUs without VNNI saturate in INT8: quantize with NNCF's overflow_fix=OverflowFix.ENABLE, or \
                      verify on another CPU",
@@ -322,7 +322,7 @@ impl<'a> Reference<'a> {
     fn head_for(&mut self, runtime: &mut Runtime, inputs: &[Tensor]) -> Result<&mut Session> {
         let head =
             self.head.as_ref().ok_or_else(|| Error::Internal("a head where there is none".to_owned()))?;
-        let graph = self.model.graph();
+        let graph = self.model.written();
         let declared = head.inputs.iter().map(|input| &graph.fact(*input).shape);
         let signatures: Vec<Signature> =
             declared.zip(inputs).map(|(declared, tensor)| cut::signature(declared, tensor)).collect();

@@ -1,58 +1,51 @@
-"""Worker: one timm classifier with random weights as OpenVINO IR, static and with a dynamic batch.
+"""Worker: one network with random weights as OpenVINO IR, in several forms.
 
-Arguments: the model, the folder, batches with commas between them, and `torch` or `onnx`.
+Arguments: family, model, folder, forms with commas between them. Prints, as JSON, why a form could not be had.
 """
 
+import importlib
+import json
 import sys
-import tempfile
+import traceback
+import warnings
 from pathlib import Path
 
-import openvino as ov
-import timm
 import torch
 
-from ..torch_models.convert import convert_torch, name_ports, save
-from ..torch_models.seeded import batched, seeded
+from ..torch_models.convert import name_ports, save
+from ..torch_models.torch_tools import prepare, smooth_images
+from .forms import FORMS
 
 
-def main(name, folder, batches, front_end):
-    """Write `folder/{batch}/name.xml` for each of `batches`."""
-    torch.set_num_threads(2)
-    model, images = seeded(lambda: timm.create_model(name, pretrained=False))
-    for batch in batches.split(","):
-        shape = batched(images, batch)
-        # With a dynamic batch the trace sees two images: what it takes for constant is not the 1.
-        example = images[:1] if batch == "static" else images
-        through = through_onnx if front_end == "onnx" else through_torch
-        save(name_ports(through(model, example, shape)), Path(folder) / batch / f"{name}.xml")
+def main(family, name, folder, forms):
+    """Write `folder/form/name.xml` for each of `forms`."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    source = importlib.import_module(f"{__package__}.sources.{family}")
+    failures = {}
+    for form in forms.split(","):
+        torch.manual_seed(0)
+        model, shape = source.build(name)
+        images = inputs((2, *shape))
+        prepare(model, images)
+        try:
+            converted = name_ports(FORMS[form](model, images))
+            save(converted, Path(folder) / form / f"{name.replace(':', '_')}.xml")
+        except Exception as error:
+            failures[form] = f"{type(error).__name__}: {str(error).strip()}"[:600]
+            print(traceback.format_exc(), file=sys.stderr)
+    print(json.dumps(failures))
 
 
-def through_torch(model, example, shape):
-    """Trace the model, or export it where it does not trace: convit keeps tensors between calls."""
-    try:
-        return convert_torch(model, [example], [shape])
-    except Exception:
-        dynamic = ({0: torch.export.Dim("batch")},) if shape[0] < 0 else None
-        program = torch.export.export(model, (example,), dynamic_shapes=dynamic)
-        return ov.convert_model(program, input=[ov.PartialShape(shape)])
-
-
-def through_onnx(model, example, shape):
-    """Export to ONNX and read that."""
-    dynamic = {"image": {0: "batch"}} if shape[0] < 0 else None
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        torch.onnx.export(
-            model,
-            (example,),
-            str(path),
-            input_names=["image"],
-            output_names=["logits"],
-            dynamic_axes=dynamic,
-            dynamo=False,
-            opset_version=17,
-        )
-        return ov.convert_model(path, input=[ov.PartialShape(shape)])
+def inputs(shape):
+    """Smooth images; patches of some where a network takes those."""
+    if len(shape) == 4:
+        return smooth_images(shape, seed=1)
+    count, patches, size = shape
+    side, patch = int(patches**0.5), int((size // 3) ** 0.5)
+    images = smooth_images((count, 3, side * patch, side * patch), seed=1)
+    cut = images.unfold(2, patch, patch).unfold(3, patch, patch).permute(0, 2, 3, 4, 5, 1)
+    return cut.reshape(shape).contiguous()
 
 
 if __name__ == "__main__":

@@ -203,7 +203,8 @@ impl<'a> Tracer<'a> {
     /// One step back through an operation that only moves scores, or activates them.
     fn back(&self, node: &Node, point: &Point) -> Option<Point> {
         let graph = self.graph();
-        let input = source(node)?;
+        // What stands in memory alone is no layer that could be named.
+        let input = source(node).filter(|input| input.node.index() < graph.in_file())?;
         let shape = &graph.fact(input).shape;
         let same = |point: &Point| Point { outlet: input, ..point.clone() };
         let activated = |activation| {
@@ -226,7 +227,10 @@ impl<'a> Tracer<'a> {
                     }
                     Some(Point { axes: Axes(axes.into_iter().collect::<Option<_>>()?), ..same(point) })
                 }
-                Action::Reshape => Some(Point { axes: regroup(&point.axes, shape)?, ..same(point) }),
+                Action::Reshape => {
+                    let have = &self.graph().fact(point.outlet).shape;
+                    Some(Point { axes: regroup(&point.axes, have, shape)?, ..same(point) })
+                }
                 _ => None,
             },
             Passage::Select => match (action, &node.inputs[..]) {

@@ -3,7 +3,7 @@
 import warnings
 from pathlib import Path
 
-LIST = Path(__file__).with_name("models.txt")
+LIST = Path(__file__).with_name("timm.txt")
 
 LARGEST = 130_000_000
 

@@ -3,7 +3,7 @@
 use crate::analysis::Labels;
 use crate::error::{Error, Result};
 use crate::forward::{Narrowed, Strategy, narrow};
-use crate::ir::{Classes, Record, key};
+use crate::ir::{Classes, Record, key, listed};
 use crate::methods::{self, Branch, Method, Request, class_scores, feature_vector};
 use crate::model::Model;
 use crate::options::{Choice as _, Options};
@@ -113,6 +113,11 @@ impl Built {
     /// What is recorded in the model itself, for `xai-verify` and whoever wonders.
     pub(crate) fn record(&self, model: &Model, options: &Options, subject: &Subject, plan: &Plan) -> Record {
         let mut record = options.record(plan.method, &self.targets);
+        let given = model.told();
+        if !given.shapes.is_empty() {
+            record.add(key::INPUT_SHAPE, listed(&given.shapes));
+            record.add(key::RESHAPED, given.reshape);
+        }
         if let Some(masked) = &plan.masked {
             masked.record_target(model, &mut record);
         }

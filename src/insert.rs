@@ -5,8 +5,10 @@ use strum::VariantArray as _;
 use crate::analysis::{Candidate, Labels};
 use crate::build::{Beside, build};
 use crate::error::{Error, Result};
+use crate::given::Given;
+use crate::graph::Node;
 use crate::insertion::{Insertion, Outcome};
-use crate::ir::{key, section};
+use crate::ir::{Dim, InputShape, key, listed, section};
 use crate::listing::{CandidateReport, Listed};
 use crate::message::{Message, Setting, message};
 use crate::methods::Method;
@@ -41,6 +43,9 @@ pub(crate) fn insert_with<'m>(model: &'m Model, options: &Options, beside: Besid
     let Tried { task, outcome } = attempt(model, options, beside)?;
     outcome.map(Outcome::Inserted).map_err(|refusal| {
         let mut refusal = with_other_tasks(refusal, model, options, task);
+        if refusal.advice.is_empty() {
+            refusal.advice.extend(of_one_size(model, options));
+        }
         // What fits goes before what works with anything.
         if refusal.advice.is_empty() {
             refusal.advice = as_black_box(model, beside);
@@ -73,7 +78,8 @@ fn attempt<'m>(model: &'m Model, options: &Options, beside: Beside) -> Result<Tr
                 Ok(built) => {
                     let of_plan = [passed_over(&plans.looked, plan), passing_beside(model, plan)].concat();
                     let idle = options.without_effect(plan.method, built.branch.quantized.is_some());
-                    let notes = [of_format(model), found.notes, of_plan, idle].concat();
+                    let notes =
+                        [of_format(model), of_shapes(model, beside), found.notes, of_plan, idle].concat();
                     let report = Report::new(model, options, &decision, subject, plan, &built, notes);
                     let record = built.record(model, options, subject, plan);
                     let insertion = Insertion::new(model, subject, built.patch, report, record);
@@ -123,6 +129,38 @@ fn with_other_tasks(mut refusal: Refusal, model: &Model, options: &Options, task
         }
     }
     refusal
+}
+
+/// Heights and widths that are tried where a file leaves them open.
+const SIDES: [usize; 3] = [224, 256, 384];
+
+/// Advice to say the size of images, where a file leaves it open and a branch fits under one. What is advised was tried.
+fn of_one_size(model: &Model, options: &Options) -> Option<Message> {
+    if !model.told().shapes.is_empty() {
+        return None;
+    }
+    let of_side = |side: usize| -> Option<Given> {
+        let open = |(_, node): &(_, &Node)| {
+            node.outputs[0].fact.shape.iter().skip(1).any(|dim| *dim == Dim::Dynamic)
+        };
+        let shapes = model.graph().parameters().filter(open).map(|(_, node)| {
+            let dims = node.outputs[0].fact.shape.iter().enumerate();
+            let dims = dims
+                .map(|(axis, dim)| if axis == 0 { dim.fixed() } else { Some(dim.fixed().unwrap_or(side)) });
+            InputShape { name: Some(node.name.clone()), dims: dims.collect() }
+        });
+        let shapes: Vec<InputShape> = shapes.collect();
+        (!shapes.is_empty()).then(|| Given { shapes, ..model.told().clone() })
+    };
+    let fits = |given: &Given| {
+        let under = model.clone().given(given).ok();
+        under.is_some_and(|under| {
+            attempt(&under, options, Beside::Asked).is_ok_and(|tried| tried.outcome.is_ok())
+        })
+    };
+    let given = SIDES.into_iter().filter_map(of_side).find(fits)?;
+    let shown = Setting::InputShape.to(listed(&given.shapes));
+    Some(message!["for images of one size, say which: it works with ", shown])
 }
 
 fn has_boxes(subject: &Subject) -> bool {
@@ -182,6 +220,19 @@ fn of_format(model: &Model) -> Vec<Message> {
         }
         _ => Vec::new(),
     }
+}
+
+/// A note where the branch holds for some shapes of inputs, and the file for others as well.
+fn of_shapes(model: &Model, beside: Beside) -> Vec<Message> {
+    let given = model.told();
+    if given.shapes.is_empty() || given.reshape || beside != Beside::Asked {
+        return Vec::new();
+    }
+    let text = format!(
+        "read under {}: the branch holds for inputs of that shape, the file keeps its own (",
+        listed(&given.shapes)
+    );
+    vec![message![text, Setting::Reshape, " gives it that one)"]]
 }
 
 /// A note where a value closer to the logits might be a map, but its axes were not understood.

@@ -90,6 +90,7 @@ mod error;
 #[cfg(feature = "explain")]
 pub mod explain;
 mod forward;
+mod given;
 mod graph;
 mod insert;
 mod insertion;
@@ -117,10 +118,11 @@ pub mod verify;
 
 pub use error::{Error, Result};
 pub use forward::{Kernel, Quantized, Strategy};
+pub use given::Given;
 pub use insert::{insert, list_targets};
 pub use insertion::{Insertion, Outcome, remove};
 pub use interrupt::Interrupt;
-pub use ir::{Classes, Destination, PendingFile};
+pub use ir::{Classes, Destination, InputShape, PendingFile};
 pub use listing::{CandidateReport, Listed};
 pub use message::{Message, Setting, Words};
 pub use methods::{Method, SaliencyType};

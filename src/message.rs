@@ -37,6 +37,10 @@ pub enum Setting {
     Image,
     /// The input that is looked at.
     Input,
+    /// Rows and columns of patches that are an input.
+    Grid,
+    /// Shapes of inputs under which a model is read.
+    InputShape,
     /// Size of the input where the model leaves it open.
     InputSize,
     /// Positions that AISE tries for each kernel width.
@@ -75,6 +79,8 @@ pub enum Setting {
     Quantized,
     /// Taking a branch out again.
     Remove,
+    /// Giving the file the shapes of inputs under which it is read.
+    Reshape,
     /// How a photo gets the input's size.
     Resize,
     /// Height and width of a detector's maps.
@@ -118,8 +124,10 @@ impl Setting {
             Self::Divisor => "divisor",
             Self::Effort => "effort",
             Self::FeatureVectorName => "feature_vector_name",
+            Self::Grid => "grid",
             Self::Image => "image",
             Self::Input => "input",
+            Self::InputShape => "input_shape",
             Self::InputSize => "size",
             Self::Iterations => "iterations",
             Self::Kernel => "kernel",
@@ -139,6 +147,7 @@ impl Setting {
             Self::Probability => "probability",
             Self::Quantized => "quantized",
             Self::Remove => "remove",
+            Self::Reshape => "reshape",
             Self::Resize => "resize",
             Self::SaliencySize => "saliency_size",
             Self::SaliencyType => "saliency_type",

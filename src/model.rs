@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use crate::canonical::canonical;
 use crate::error::Result;
+use crate::given::Given;
 use crate::graph::{Graph, Node, NodeId, OutletId, constants};
-use crate::ir::{Document, Record, Weights, key};
+use crate::ir::{Document, InputShape, Record, Shape, Weights, key};
 use crate::ops::{Action, Constants, Extents, Move, Passage, Semantics, describe, moved};
 
 /// An OpenVINO IR, read and checked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Model {
     document: Arc<Document>,
     weights: Arc<Weights>,
+    /// What the user said of its inputs, by their names.
+    given: Given,
     /// As the file has it.
     written: Arc<Graph>,
     /// In one way of writing, with what was added in memory.
@@ -52,17 +55,51 @@ impl Model {
         let written = Graph::new(&document)?;
         let (graph, semantics, extents) = canonical(written.clone(), &weights)?;
         let (document, weights, written) = (Arc::new(document), Arc::new(weights), Arc::new(written));
-        Ok(Self { document, weights, written, graph, semantics, extents })
+        Ok(Self { document, weights, given: Given::default(), written, graph, semantics, extents })
+    }
+
+    /// This model with what the user says of its inputs: read under shapes that the file leaves open, or given them.
+    ///
+    /// # Errors
+    /// [`Error::Usage`](crate::Error::Usage) where there is no such input, or it cannot have that shape.
+    pub fn given(self, given: &Given) -> Result<Self> {
+        given.check()?;
+        let shapes = given.resolved(&self.written)?;
+        let named = |(id, shape): &(NodeId, Shape)| InputShape {
+            name: Some(self.written.node(*id).name.clone()),
+            dims: shape.iter().map(|dim| dim.fixed()).collect(),
+        };
+        let named = Given { shapes: shapes.iter().map(named).collect(), ..given.clone() };
+        let (document, written) = match given.reshape {
+            true => {
+                let layers: Vec<_> = shapes.iter().map(|(id, shape)| (id.index(), shape.clone())).collect();
+                let document = self.document.reshaped(&layers)?;
+                let written = Graph::new(&document)?;
+                (Arc::new(document), Arc::new(written))
+            }
+            false => (self.document, self.written),
+        };
+        let mut graph = Graph::clone(&written);
+        for (id, shape) in shapes {
+            graph.refine(id, std::iter::once(shape));
+        }
+        let (graph, semantics, extents) = canonical(graph, &self.weights)?;
+        Ok(Self { document, weights: self.weights, given: named, written, graph, semantics, extents })
+    }
+
+    /// What the user said of its inputs.
+    pub(crate) fn told(&self) -> &Given {
+        &self.given
     }
 
     /// This model with nodes more in its graph, each after what it reads.
     pub(crate) fn extended(&self, added: Vec<Node>) -> Self {
         let (document, weights) = (Arc::clone(&self.document), Arc::clone(&self.weights));
-        let written = Arc::clone(&self.written);
+        let (written, given) = (Arc::clone(&self.written), self.given.clone());
         let mut graph = self.graph.extended(added);
         let (mut semantics, mut extents) = (self.semantics.clone(), self.extents.clone());
         describe(&mut graph, &weights, &mut extents, &mut semantics);
-        Self { document, weights, written, graph, semantics, extents }
+        Self { document, weights, given, written, graph, semantics, extents }
     }
 
     /// The files that it was read from: XML and BIN.

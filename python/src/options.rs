@@ -8,13 +8,13 @@ use xai_insert::explain::options as explaining;
 use xai_insert::explain::{ExplainOptions, Layout, PreprocessOptions, picture::Colours};
 use xai_insert::options as inserting;
 use xai_insert::verify::{ShapeOverride, VerifyOptions};
-use xai_insert::{Classes, Error, Options, Result as Found, RuntimeOptions, SaliencyType};
+use xai_insert::{Classes, Error, Given, InputShape, Options, Result as Found, RuntimeOptions, SaliencyType};
 
 use crate::errors::{UsageError, library};
 use crate::keywords::Keywords;
 
-/// Reads the options of an insertion.
-pub(crate) fn insert_options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
+/// Reads the options of an insertion, and what is said of the model's inputs.
+pub(crate) fn insert_options(given: &Bound<'_, PyDict>) -> PyResult<(Options, Given)> {
     let mut keywords = Keywords::new(given)?;
     let mut options = Options::default();
     branch(&mut keywords, &mut options)?;
@@ -27,9 +27,16 @@ pub(crate) fn insert_options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
     options.input = keywords.value("input", as_it_is)?;
     set(&mut options.feature_vector, keywords.flag("feature_vector")?);
     set(&mut options.feature_vector_name, keywords.value("feature_vector_name", as_it_is)?);
+    let mut given = Given::default();
+    if let Some(text) = keywords.value("input_shape", as_it_is)? {
+        given.shapes = InputShape::parse_list(&text).map_err(library)?;
+    }
+    set(&mut given.reshape, keywords.flag("reshape")?);
+    given.grid = keywords.pair("grid", "x", inserting::saliency_size)?;
     keywords.done()?;
     options.check().map_err(library)?;
-    Ok(options)
+    given.check().map_err(library)?;
+    Ok((options, given))
 }
 
 /// Reads what shapes a branch. Scores that are not scaled are f32 unless another type is asked for.

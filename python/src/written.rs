@@ -87,9 +87,9 @@ pub(crate) fn insert(
     weights: Option<PathBuf>,
     options: &Bound<'_, PyDict>,
 ) -> PyResult<Option<Written>> {
-    let options = insert_options(options)?;
+    let (options, given) = insert_options(options)?;
     let work = || {
-        let model = Model::read(&path, weights.as_deref())?;
+        let model = Model::read(&path, weights.as_deref())?.given(&given)?;
         let insertion = match xai_insert::insert(&model, &options)? {
             Outcome::AlreadyThere { .. } => return Ok(None),
             Outcome::Inserted(insertion) => insertion,
@@ -145,9 +145,9 @@ pub(crate) fn list_targets(
     weights: Option<PathBuf>,
     options: &Bound<'_, PyDict>,
 ) -> PyResult<String> {
-    let options = insert_options(options)?;
+    let (options, given) = insert_options(options)?;
     let work = || {
-        let model = Model::read(&path, weights.as_deref())?;
+        let model = Model::read(&path, weights.as_deref())?.given(&given)?;
         Ok(xai_insert::list_targets(&model, &options)?.in_words(keyword))
     };
     let listed = py.detach(work).map_err(library)?;

@@ -53,6 +53,9 @@ class CommonOptions(ShapeOptions, total=False):
 
     targets: str | int | Iterable[int] | None
     input: str | None
+    input_shape: str | Sequence[int | None] | Mapping[str, Sequence[int | None]] | None
+    reshape: bool
+    grid: tuple[int, int] | None
     feature_vector: bool
     feature_vector_name: str | None
 
@@ -85,7 +88,17 @@ def method_name(method: Method | str | None) -> str | None:
 def branch_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a branch as Rust takes them."""
     check_names(options, BranchOptions)
-    return {**options, "method": method_name(options.get("method"))}
+    given = {**options, "method": method_name(options.get("method"))}
+    if not isinstance(shape := given.get("input_shape"), str | None):
+        given["input_shape"] = _shapes(shape)
+    return given
+
+
+def _shapes(given: Sequence[int | None] | Mapping[str, Sequence[int | None]]) -> str:
+    """Shapes as the command line writes them; None and -1 leave a dimension open."""
+    named = given if isinstance(given, Mapping) else {"": given}
+    dims = {name: ["?" if dim in (None, -1) else str(dim) for dim in shape] for name, shape in named.items()}
+    return ",".join(f"{name}[{','.join(shape)}]" for name, shape in dims.items())
 
 
 def check_names(options: Mapping[str, object], known: Any) -> None:

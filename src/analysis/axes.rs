@@ -238,6 +238,25 @@ impl Axes {
     }
 }
 
+impl fmt::Display for Axis {
+    /// Its factors: `HW`, `1+HW`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.prefix > 0 {
+            write!(f, "{}+", self.prefix)?;
+        }
+        for atom in &self.atoms {
+            f.write_str(match atom.role {
+                Role::Batch => "N",
+                Role::Height => "H",
+                Role::Width => "W",
+                Role::Class => "K",
+                Role::Other => "C",
+            })?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Axes {
     /// One entry for each axis: `N,C,H,W`, `N,1+HW,C`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -245,18 +264,7 @@ impl fmt::Display for Axes {
             if i > 0 {
                 f.write_str(",")?;
             }
-            if axis.prefix > 0 {
-                write!(f, "{}+", axis.prefix)?;
-            }
-            for atom in &axis.atoms {
-                f.write_str(match atom.role {
-                    Role::Batch => "N",
-                    Role::Height => "H",
-                    Role::Width => "W",
-                    Role::Class => "K",
-                    Role::Other => "C",
-                })?;
-            }
+            axis.fmt(f)?;
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl Labels {
         let node = graph.node(id);
         let out = &node.outputs[slot].fact.shape;
         if node.op.kind == OpKind::Parameter {
-            return parameter(OutletId::new(id, slot), out);
+            return parameter(OutletId::new(id, slot), out, model.told().grid);
         }
         let first = *node.inputs.first()?;
         match action {
@@ -342,12 +342,20 @@ fn resampled(model: &Model, node: &Node, at: usize, axis: &Axis, dim: Option<Dim
     resized
 }
 
-/// Labels of an input: the batch comes first, and an axis of 1, 3 or 4 says where a picture has its channels.
-fn parameter(outlet: OutletId, shape: &[Dim]) -> Option<Axes> {
+/// Labels of an input: the batch comes first, and an axis of 1, 3 or 4 says where a picture has its channels. Patches of
+/// an image on one axis have the rows and columns of the `grid` that the user gives.
+fn parameter(outlet: OutletId, shape: &[Dim], grid: Option<(usize, usize)>) -> Option<Axes> {
     let mut axes: Vec<Axis> = shape.iter().map(|dim| Axis::other(*dim)).collect();
     axes.first_mut()?.atoms[0].role = Role::Batch;
     for (i, axis) in axes.iter_mut().enumerate().skip(1) {
         axis.atoms[0].place = Place::input(outlet.node, i);
+    }
+    // Patches row by row.
+    if let (Some((rows, columns)), 3) = (grid, shape.len())
+        && (shape[1] == Dim::Dynamic || Some(shape[1]) == rows.checked_mul(columns).map(Dim::Fixed))
+    {
+        let atoms = [(Role::Height, rows), (Role::Width, columns)];
+        axes[1].atoms = atoms.map(|(role, size)| Atom::new(role, Dim::Fixed(size))).to_vec();
     }
     if shape.len() == 4 {
         let channels = |axis: usize| matches!(shape[axis], Dim::Fixed(1 | 3 | 4));
@@ -385,8 +393,9 @@ fn by_symbols(model: &Model, first: OutletId, input: &Axes, result: OutletId) ->
     let extents = model.extents();
     let (have, out) = (extents.dims(first)?, extents.dims(result)?);
     let known = |dims: &[SymInt]| dims.iter().all(|dim| dim.number().is_some());
-    // Numbers are dealt without them.
-    if known(have) && known(out) {
+    // Numbers are dealt without them, where those of all factors are known.
+    let atoms = || input.0.iter().flat_map(|axis| &axis.atoms);
+    if known(have) && known(out) && atoms().all(|atom| atom.size != Dim::Dynamic) {
         return None;
     }
     regroup_by_symbols(input, have, out, extents)

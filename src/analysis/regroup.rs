@@ -19,13 +19,20 @@ pub(crate) fn regroup_by_symbols(
 ) -> Option<Axes> {
     let noted = |dims: &[SymInt]| dims.iter().map(|dim| extents.symbols.with_noted(dim)).collect::<Vec<_>>();
     let (have, out) = (&noted(have)[..], &noted(out)[..]);
-    let mut axes = Vec::new();
+    let (mut axes, one) = (Vec::new(), SymInt::Number(1));
     for (from, to) in groups(have, out, extents)? {
-        let (from, to) = (&input.0[from.clone()], &out[to.clone()]);
-        match (from, to) {
+        match (&input.0[from.clone()], &out[to.clone()]) {
             // It is what it was, whatever it is made of.
             ([axis], [_]) => axes.push(axis.clone()),
-            _ => axes.extend(regroup_part(from, to, extents)?),
+            // The same with ones around it.
+            ([axis], after) if after.iter().filter(|dim| **dim != one).count() == 1 => {
+                let ones = |dim| if dim == &one { Axis::other(Dim::Fixed(1)) } else { axis.clone() };
+                axes.extend(after.iter().map(ones));
+            }
+            (axes_before, after) => {
+                let pieces = measured(axes_before, &have[from], extents)?;
+                axes.extend(regroup_part(pieces, after, extents)?);
+            }
         }
     }
     Some(Axes(axes))
@@ -74,9 +81,24 @@ fn groups(have: &[SymInt], out: &[SymInt], extents: &Extents) -> Option<Vec<Grou
     Some(found)
 }
 
+/// What axes are made of, with extents, the outermost first. That of an axis of one factor is what the value has there,
+/// whatever the factor had where it came from: a model may count positions in another way.
+fn measured(axes: &[Axis], have: &[SymInt], extents: &Extents) -> Option<Vec<(Piece, SymInt)>> {
+    let of_axis = |(axis, dim): (&Axis, &SymInt)| {
+        let pieces = pieces(std::slice::from_ref(axis)).into_iter().rev();
+        let lone = axis.prefix > 0 || axis.only().is_some();
+        let measured = |piece: Piece| {
+            let extent = if lone { dim.clone() } else { piece.extent(extents)? };
+            Some((piece, extent))
+        };
+        pieces.map(measured).collect::<Option<Vec<_>>>()
+    };
+    Some(axes.iter().zip(have).map(of_axis).collect::<Option<Vec<_>>>()?.concat())
+}
+
 /// The factors of some axes dealt to others of the same product.
-fn regroup_part(from: &[Axis], to: &[SymInt], extents: &Extents) -> Option<Vec<Axis>> {
-    let mut pieces = pieces(from).into_iter().rev().peekable();
+fn regroup_part(pieces: Vec<(Piece, SymInt)>, to: &[SymInt], extents: &Extents) -> Option<Vec<Axis>> {
+    let mut pieces = pieces.into_iter().peekable();
     let mut axes = Vec::new();
     let mut left: Option<(Atom, SymInt)> = None;
     for (at, dim) in to.iter().enumerate() {
@@ -86,11 +108,7 @@ fn regroup_part(from: &[Axis], to: &[SymInt], extents: &Extents) -> Option<Vec<A
         while missing != one {
             let (piece, extent) = match left.take() {
                 Some((atom, extent)) => (Piece::of(atom), extent),
-                None => {
-                    let piece = pieces.next()?;
-                    let extent = piece.extent(extents)?;
-                    (piece, extent)
-                }
+                None => pieces.next()?,
             };
             if let Some(rest) = missing.divided(&extent) {
                 missing = rest;
@@ -112,12 +130,12 @@ fn regroup_part(from: &[Axis], to: &[SymInt], extents: &Extents) -> Option<Vec<A
             missing = one.clone();
         }
         if axis.atoms.is_empty() {
-            let unit = pieces.next_if(|piece| left.is_none() && piece.size.is_one());
-            axis = unit.map_or_else(|| Axis::other(Dim::Fixed(1)), |piece| piece.axis);
+            let unit = pieces.next_if(|(piece, _)| left.is_none() && piece.size.is_one());
+            axis = unit.map_or_else(|| Axis::other(Dim::Fixed(1)), |(piece, _)| piece.axis);
         }
         axes.push(axis.merged());
     }
-    let rest_is_one = pieces.all(|piece| piece.size.is_one());
+    let rest_is_one = pieces.all(|(piece, _)| piece.size.is_one());
     (left.is_none() && rest_is_one).then_some(axes)
 }
 
@@ -131,12 +149,32 @@ pub(crate) fn regroup(input: &Axes, have: &[Dim], out: &[Dim]) -> Option<Axes> {
             _ => pieces.push(Piece { size: *dim, axis: axis.clone() }),
         }
     }
+    // Where samples share an axis with positions that nobody has counted, nothing tells one from the other.
+    let open = |axis: &&Axis| axis.has(Role::Batch) && axis.positional() && axis.extent() == Dim::Dynamic;
+    if input
+        .0
+        .iter()
+        .find(open)
+        .is_some_and(|axis| axis.atoms.iter().any(|atom| atom.role.positional() && atom.size == Dim::Dynamic))
+    {
+        return None;
+    }
     let dealt = |numbers| Deal { numbers, dead: HashSet::new() }.deal(pieces.clone(), out);
-    let mut axes = dealt(Numbers::OfNumbers).or_else(|| dealt(Numbers::OfAnything))?;
+    let mut axes = dealt(Numbers::OfNumbers).or_else(|| {
+        dealt(Numbers::OfAnything).filter(|axes| axes.iter().zip(out).all(|(axis, dim)| !of_one(axis, *dim)))
+    })?;
     for axis in &mut axes {
         *axis = axis.clone().merged();
     }
     Some(Axes(axes))
+}
+
+/// Whether rows or columns of an axis that nobody has counted would be one alone: the rest of it is as long as it is.
+fn of_one(axis: &Axis, dim: Dim) -> bool {
+    let mut known = axis.atoms.iter().filter_map(|atom| atom.size.fixed());
+    let known = known.try_fold(1usize, |product, size| product.checked_mul(size));
+    let open = axis.atoms.iter().any(|atom| atom.role.positional() && atom.size == Dim::Dynamic);
+    open && dim.fixed().is_some() && dim.fixed() == known
 }
 
 /// What axes are made of, the innermost first.
@@ -252,14 +290,10 @@ impl Deal {
             }
             Dim::Dynamic | Dim::Fixed(_) => {
                 let batch = |piece: &Piece| piece.axis.has(Role::Batch);
+                // Of what is not known, only the batch may be 1: rows and columns would be no map.
                 if dim.is_one() && !pieces.last().is_some_and(batch) {
-                    let progress = (pieces.len(), pieces.last().map(|piece| piece.size), rest.len());
-                    if !self.dead.contains(&progress) {
-                        if let Some(axes) = self.deal(pieces.clone(), rest) {
-                            return Some(std::iter::once(Axis::other(*dim)).chain(axes).collect());
-                        }
-                        self.dead.insert(progress);
-                    }
+                    let axes = self.deal(pieces, rest)?;
+                    return Some(std::iter::once(Axis::other(*dim)).chain(axes).collect());
                 }
                 // Take as few pieces as leave the rest a way to work out, the last one perhaps in part.
                 while let Some(piece) = pieces.pop() {

@@ -61,7 +61,16 @@ impl Layout {
 
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.axes.fmt(f)
+        // Of several axes that are nothing else, one has the channels.
+        for (i, axis) in self.axes.0.iter().enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            if i != self.channel && axis.is(Role::Other) {
+                write!(f, "{comma}1")?;
+            } else {
+                write!(f, "{comma}{axis}")?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -35,7 +35,7 @@ fn joined(rewriter: &Rewriter<'_>, id: NodeId, node: &Node) -> Option<usize> {
         product = product.times(dim)?;
         // A batch of 1 counts as an axis that was joined.
         let next_is_one = have.get(i + 1) == Some(&one) && rest.first() != Some(&one);
-        if product == *first && !next_is_one {
+        if product == *first && product != one && !next_is_one {
             let same = SymInt::product(&have[i + 1..])? == SymInt::product(rest)?;
             return (i > 0 && same && !rest.is_empty()).then_some(i + 1);
         }

@@ -15,8 +15,8 @@ use super::process::{Open, choice_or_auto, complain, interrupt, program, said};
 use super::words::flag;
 use crate::report::HeadReport;
 use crate::{
-    CandidateReport, Classes, Destination, Error, FEATURE_VECTOR, Insertion, Interrupt, Listed, Method,
-    Model, Options, Outcome, PendingFile, Report, SaliencyType,
+    CandidateReport, Classes, Destination, Error, FEATURE_VECTOR, Given, InputShape, Insertion, Interrupt,
+    Listed, Method, Model, Options, Outcome, PendingFile, Report, SaliencyType, options,
 };
 
 /// Adds a saliency map output to vision models in OpenVINO IR.
@@ -65,6 +65,19 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", help_heading = "Branch")]
     input: Option<String>,
 
+    /// Shapes of inputs to read the model under, where the file leaves them open: [?,3,224,224], or
+    /// name[?,3,224,224],other[1,8]; the file keeps its own
+    #[arg(long, value_name = "SHAPES", help_heading = "Branch")]
+    input_shape: Option<String>,
+
+    /// Give the file the shapes of --input-shape
+    #[arg(long, requires = "input_shape", help_heading = "Branch")]
+    reshape: bool,
+
+    /// Rows and columns of an input that holds patches [N, patches, values], row by row
+    #[arg(long, value_name = "HxW", value_parser = options::saliency_size, help_heading = "Branch")]
+    grid: Option<(usize, usize)>,
+
     /// Also add the output feature_vector [N,C]: the target's mean over positions
     #[arg(long, help_heading = "Branch")]
     feature_vector: bool,
@@ -109,6 +122,12 @@ impl Args {
             feature_vector_name: self.feature_vector_name.clone(),
             ..self.branch.options(SaliencyType::U8)
         }
+    }
+
+    /// What is said of the inputs.
+    fn given(&self) -> crate::Result<Given> {
+        let shapes = self.input_shape.as_deref().map(InputShape::parse_list).transpose()?;
+        Ok(Given { shapes: shapes.unwrap_or_default(), reshape: self.reshape, grid: self.grid })
     }
 
     /// Whether anything is to be written; looking alone needs no output.
@@ -214,7 +233,7 @@ fn one(args: &Args, path: &Path, interrupt: &Interrupt) -> anyhow::Result<serde_
     if interrupt.is_set() {
         return Err(Error::Interrupted.into());
     }
-    let model = Model::read(path, args.weights.as_deref())?;
+    let model = Model::read(path, args.weights.as_deref())?.given(&args.given()?)?;
     let destination = args.destination(path, model.weights().path(), interrupt)?;
     if args.remove {
         return remove(args, path, &model, destination.as_ref());

@@ -14,9 +14,10 @@ use super::{BlackBox, ExplainOptions, Explainer, Mode, Settings, Threshold};
 use crate::analysis::{InputFacts, Labels};
 use crate::build::{Beside, CLASS_SCORES};
 use crate::error::{Error, Result};
+use crate::given::Given;
 use crate::insert::{answers, insert_with};
 use crate::insertion::{Insertion, Outcome};
-use crate::ir::{Classes, ModelInfo, key, section};
+use crate::ir::{Classes, InputShape, ModelInfo, key, section};
 use crate::message::{Message, Setting, message};
 use crate::methods::Method;
 use crate::model::Model;
@@ -91,7 +92,8 @@ impl Explainer {
 fn open(path: &Path, options: &ExplainOptions) -> Result<(Explainer, Option<ClassScores>)> {
     options.check()?;
     let mut runtime = Runtime::load(&options.runtime)?;
-    let file = ModelFile::new(path, runtime.library(), options)?;
+    let mut file = ModelFile::new(path, runtime.library(), options)?;
+    file.ir = file.ir.map(|model| of_its_size(model, options));
     let mut opened = match &file.ir {
         Ok(model) => open_ir(&mut runtime, &file.ir_path(), model, options)?,
         Err(why) => open_other(&mut runtime, path, why, options)?,
@@ -161,6 +163,29 @@ fn open_ir(runtime: &mut Runtime, path: &Path, model: &Model, options: &ExplainO
         }
         Err(error) => Err(error),
     }
+}
+
+/// The model under the shape that its only input gets here, where the file leaves that open; as it is where that says
+/// nothing of its use.
+fn of_its_size(model: Model, options: &ExplainOptions) -> Model {
+    let given = || -> Option<Given> {
+        let mut inputs = model.graph().parameters();
+        let ((_, node), None) = (inputs.next()?, inputs.next()) else { return None };
+        let fact = &node.outputs.first()?.fact;
+        let dims: Vec<Option<usize>> = fact.shape.iter().map(|dim| dim.fixed()).collect();
+        if !dims.contains(&None) {
+            return None;
+        }
+        let (facts, info) = (facts(&model), ModelInfo::read(model.document().rt_info()));
+        let declared = Declared { element: Some(fact.element), dims: Some(&dims), shown: "" };
+        let asked = (options.preprocess.layout, options.preprocess.size);
+        let input = ImageInput::settle(declared, asked, &facts, &info).ok()?;
+        let shape = InputShape { name: Some(node.name.clone()), dims: input.shape().map(Some).to_vec() };
+        Some(Given { shapes: vec![shape], ..Given::default() })
+    };
+    let given = given();
+    let under = given.and_then(|given| model.clone().given(&given).ok());
+    under.unwrap_or(model)
 }
 
 /// The refusal where only a branch would do, and the graph is not there or is not asked.

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{ElementType, RtInfo, Shape};
+use crate::error::{Error, Result};
 
 use crate::place::Place;
 
@@ -93,6 +94,27 @@ pub(crate) struct EdgeElement {
 }
 
 impl Document {
+    /// This document with other shapes of some layers, which are inputs; each is given by its place among the layers.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] where the file does not say the shape of one where inputs say it.
+    pub(crate) fn reshaped(&self, shapes: &[(usize, Shape)]) -> Result<Self> {
+        let mut bytes = self.bytes.clone();
+        let mut shapes: Vec<&(usize, Shape)> = shapes.iter().collect();
+        // From the end on, so that earlier places stay where they are.
+        shapes.sort_by_key(|(at, _)| std::cmp::Reverse(self.layers[*at].span.start));
+        for (at, shape) in shapes {
+            let layer = &self.layers[*at];
+            let text = String::from_utf8_lossy(&bytes[layer.span.clone()]).into_owned();
+            let text = with_shape(&text, shape).ok_or_else(|| Error::Layer {
+                place: layer.place(None),
+                message: "its shape is not written as that of an input".to_owned(),
+            })?;
+            bytes.splice(layer.span.clone(), text.into_bytes());
+        }
+        Self::parse(&self.path, bytes)
+    }
+
     /// Where the document was read from.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -121,5 +143,42 @@ impl Document {
     /// The net's `<rt_info>`; empty where the file has none.
     pub(crate) fn rt_info(&self) -> &RtInfo {
         &self.rt_info
+    }
+}
+
+/// An element of an input with another shape: in the attribute `shape` of its `<data>`, and in the dims of its port.
+fn with_shape(layer: &str, shape: &Shape) -> Option<String> {
+    let data = layer.find("<data")?;
+    let attribute = data + layer[data..].find(" shape=")? + " shape=".len();
+    let quote = layer[attribute..].chars().next().filter(|quote| ['"', '\''].contains(quote))?;
+    let (from, to) = (attribute + 1, attribute + 1 + layer[attribute + 1..].find(quote)?);
+    let listed = shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let (mut text, mut rest) = (format!("{}{listed}", &layer[..from]), &layer[to..]);
+    let mut dims = shape.iter();
+    while let Some((before, after)) = rest.split_once("<dim>") {
+        let (_, after) = after.split_once("</dim>")?;
+        text.push_str(&format!("{before}<dim>{}</dim>", dims.next()?.as_i64()));
+        rest = after;
+    }
+    text.push_str(rest);
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Dim;
+
+    #[test]
+    fn inputs_are_reshaped_in_both_places() {
+        let layer = r#"<layer id="0" name="x" type="Parameter"><data shape="?,3,?" element_type="f32" /><output><port id="0"><dim>-1</dim><dim>3</dim><dim>-1</dim></port></output></layer>"#;
+        let shape = vec![Dim::Dynamic, Dim::Fixed(3), Dim::Fixed(224)];
+        let text = with_shape(layer, &shape).unwrap();
+        assert!(
+            text.contains(r#"shape="?,3,224""#) && text.contains("<dim>-1</dim><dim>3</dim><dim>224</dim>"),
+            "{text}"
+        );
+        assert_eq!(with_shape("<layer/>", &shape), None);
+        assert_eq!(with_shape(layer, &vec![Dim::Fixed(1)]), None, "another rank");
     }
 }

@@ -12,6 +12,7 @@ mod element;
 mod files;
 #[cfg(feature = "explain")]
 mod hierarchy;
+mod input_shape;
 #[cfg(feature = "runtime")]
 mod layout;
 #[cfg(feature = "runtime")]
@@ -30,6 +31,8 @@ pub use element::ElementType;
 pub use files::{Destination, PendingFile};
 #[cfg(feature = "explain")]
 pub(crate) use hierarchy::Hierarchy;
+pub use input_shape::InputShape;
+pub(crate) use input_shape::listed;
 #[cfg(feature = "runtime")]
 pub use layout::ImageLayout;
 #[cfg(feature = "runtime")]

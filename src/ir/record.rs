@@ -50,6 +50,10 @@ pub(crate) mod key {
         GRID_HEIGHT = "grid_height",
         /// A layer whose extent is its width.
         GRID_WIDTH = "grid_width",
+        /// Shapes of inputs under which the model was read, where the file leaves them open.
+        INPUT_SHAPE = "input_shape",
+        /// Whether the file was given these shapes.
+        RESHAPED = "reshaped",
         /// The input that rows and columns lie in.
         INPUT = "input",
         /// Where the rows of the target's grid lie in it, see [`Course`](crate::ir::Course).

@@ -11,6 +11,8 @@ pub(super) enum Axis {
     Height,
     /// Columns of positions.
     Width,
+    /// Nothing: it has the extent 1.
+    One,
     /// All positions, row by row, after `prefix` tokens that are none (class tokens, registers).
     Positions {
         /// Number of tokens before the first position.
@@ -23,14 +25,14 @@ pub(super) enum Axis {
 pub(super) struct Layout(Vec<Axis>);
 
 impl Layout {
-    /// Reads `N,C,H,W`, `N,HW,C`, `N,1+HW,C` and the like.
+    /// Reads `N,C,H,W`, `N,HW,C`, `N,1+HW,C`, `N,C,1,HW` and the like.
     ///
     /// # Errors
     /// A message where an axis is unknown or occurs twice, or the positions are not all there.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let axes = text.split(',').map(|name| axis(name.trim())).collect::<Option<Vec<Axis>>>();
         let axes = axes.ok_or_else(|| {
-            format!("layout '{text}' has an axis that is none of N, C, H, W, HW and P+HW with a number P")
+            format!("layout '{text}' has an axis that is none of N, C, H, W, HW, 1 and P+HW with a number P")
         })?;
         let count = |wanted: fn(&Axis) -> bool| axes.iter().filter(|axis| wanted(axis)).count();
         let counts = [
@@ -63,6 +65,10 @@ impl Layout {
                 Axis::Batch => (geometry.batch, geometry.batch_stride) = (dim, stride),
                 Axis::Channel => (geometry.channels, geometry.channel_stride) = (dim, stride),
                 Axis::Height => (geometry.height, geometry.row_stride) = (dim, stride),
+                Axis::One if dim != 1 => {
+                    return Err(format!("an axis of {shape:?} is recorded as 1, but is {dim}"));
+                }
+                Axis::One => {}
                 Axis::Width => (geometry.width, geometry.column_stride) = (dim, stride),
                 Axis::Positions { prefix } => {
                     let (height, width) =
@@ -94,6 +100,7 @@ fn axis(name: &str) -> Option<Axis> {
         "C" => Axis::Channel,
         "H" => Axis::Height,
         "W" => Axis::Width,
+        "1" => Axis::One,
         "HW" => Axis::Positions { prefix: 0 },
         _ => Axis::Positions { prefix: name.strip_suffix("+HW")?.parse().ok()? },
     })

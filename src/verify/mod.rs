@@ -47,9 +47,10 @@ pub use structure::StructureFigures;
 
 use crate::analysis::InputFacts;
 use crate::error::{Error, Result};
+use crate::given::Given;
 use crate::graph::Graph;
 use crate::interrupt::Interrupt;
-use crate::ir::{Document, ModelInfo, key};
+use crate::ir::{Document, InputShape, ModelInfo, key};
 use crate::message::{Message, Setting, message};
 use crate::model::Model;
 use crate::preprocess::{Photo, Preprocessing};
@@ -151,10 +152,15 @@ pub fn verify(original: &Path, model: &Path, options: &VerifyOptions) -> Result<
     };
     let record = Record::read(&new)?;
     report.record = Some(describe(&record));
+    let under = record.get(key::INPUT_SHAPE).map(InputShape::parse_list).transpose()?.unwrap_or_default();
+    let old = match record.get(key::RESHAPED) {
+        Some("true") => old.given(&Given { shapes: under.clone(), reshape: true, grid: None })?,
+        _ => old,
+    };
     let definition = Definition::read(&record, old.written());
     let info = ModelInfo::read(old.document().rt_info());
     let facts: Vec<_> = old.written().parameters().map(|(id, _)| InputFacts::of(&old, id)).collect();
-    let inputs = shapes::settle(old.written(), &facts, &info, &options.shapes)?;
+    let inputs = shapes::settle(old.written(), &facts, &info, (&options.shapes, &under))?;
     report.structure = structure::check((old.document(), old.weights().path()), (&new, &weights))?;
     let (samples, preprocessing) = samples(&old, &inputs, &info, options)?;
     report.cost = options.bench.then(|| Check::not_checked("the models were not run"));

@@ -3,7 +3,7 @@
 use crate::analysis::InputFacts;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node};
-use crate::ir::{Dim, ElementType, ImageLayout, ModelInfo};
+use crate::ir::{Dim, ElementType, ImageLayout, InputShape, ModelInfo};
 use crate::message::{Message, Setting, message};
 use crate::preprocess::{Origin, layout};
 
@@ -29,24 +29,15 @@ impl ShapeOverride {
     /// # Errors
     /// [`Error::Usage`] where the text is of none of these forms.
     pub fn parse_list(text: &str) -> Result<Vec<Self>> {
-        let fail =
-            || Error::usage(format!("shape '{text}' is not of the form [1,3,224,224] or name[1,3,224,224]"));
-        let mut found = Vec::new();
-        let mut rest = text.trim();
-        while !rest.is_empty() {
-            // A name may itself hold commas; the bracket is what ends it.
-            let (name, after) = rest.split_once('[').unwrap_or(("", rest));
-            let (dims, after) = after.split_once(']').unwrap_or((after, ""));
-            let dims: Option<Vec<usize>> =
-                dims.split(',').map(|dim| dim.trim().parse().ok().filter(|dim| *dim > 0)).collect();
-            let name = Some(name.trim()).filter(|name| !name.is_empty()).map(str::to_owned);
-            found.push(Self { name, dims: dims.ok_or_else(fail)? });
-            rest = match after.trim_start() {
-                "" => "",
-                after => after.strip_prefix(',').map(str::trim_start).ok_or_else(fail)?,
-            };
-        }
-        if found.is_empty() { Err(fail()) } else { Ok(found) }
+        InputShape::parse_list(text)?
+            .into_iter()
+            .map(|InputShape { name, dims }| {
+                let open = || {
+                    Error::usage(format!("shape '{text}' leaves a dimension open; models run on known ones"))
+                };
+                Ok(Self { name, dims: dims.into_iter().collect::<Option<_>>().ok_or_else(open)? })
+            })
+            .collect()
     }
 }
 
@@ -84,7 +75,8 @@ impl ImageAxes {
     }
 }
 
-/// Settles the shape of every input; `facts` is what the graph says of each, in the order of the inputs.
+/// Settles the shape of every input; `facts` is what the graph says of each, in the order of the inputs. The branch may
+/// hold `under` some shapes alone.
 ///
 /// # Errors
 /// [`Error::Usage`] where an override names no input or contradicts the model, or where a rank is
@@ -93,7 +85,7 @@ pub(super) fn settle(
     graph: &Graph,
     facts: &[InputFacts],
     info: &ModelInfo,
-    overrides: &[ShapeOverride],
+    (overrides, under): (&[ShapeOverride], &[InputShape]),
 ) -> Result<Vec<Input>> {
     let parameters: Vec<&Node> = graph.parameters().map(|(_, node)| node).collect();
     let named = |node: &Node, name: &str| {
@@ -117,7 +109,15 @@ pub(super) fn settle(
         };
         wanted[place] = Some(&asked.dims);
     }
-    let declared: Vec<Option<Vec<Bounds>>> = parameters.iter().map(|node| declared(node)).collect();
+    let declared = |node: &&Node| {
+        let bounds = declared(node)?;
+        let given = under.iter().find(|shape| shape.name.as_deref().is_none_or(|name| named(node, name)));
+        Some(match given.filter(|given| given.dims.len() == bounds.len() || bounds.is_empty()) {
+            Some(given) => given.dims.iter().map(|dim| dim.map_or(Bounds::ANY, Bounds::of)).collect(),
+            None => bounds,
+        })
+    };
+    let declared: Vec<Option<Vec<Bounds>>> = parameters.iter().map(declared).collect();
     // Inputs of one model go together: a batch that one of them fixes holds for all.
     let first = |dims: &Option<Vec<Bounds>>| dims.as_ref()?.first()?.fixed();
     let asked = wanted.iter().flatten().find_map(|dims| dims.first().copied());
@@ -208,6 +208,10 @@ struct Bounds {
 impl Bounds {
     const ANY: Self = Self { least: 0, most: None };
 
+    fn of(value: usize) -> Self {
+        Self { least: value, most: Some(value) }
+    }
+
     /// Reads `3`, `?`, `-1`, `1..8`, `3..` and `..8`.
     fn parse(text: &str) -> Option<Self> {
         match text.trim() {
@@ -278,7 +282,7 @@ mod tests {
 
     fn shapes(declared: &[&str], overrides: &str) -> Result<Vec<Vec<usize>>> {
         let overrides = if overrides.is_empty() { Vec::new() } else { ShapeOverride::parse_list(overrides)? };
-        Ok(settle(&graph(declared), &[], &ModelInfo::default(), &overrides)?
+        Ok(settle(&graph(declared), &[], &ModelInfo::default(), (&overrides, &[]))?
             .into_iter()
             .map(|input| input.shape)
             .collect())

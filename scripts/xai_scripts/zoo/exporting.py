@@ -1,6 +1,7 @@
-"""Worker: one network with random weights as OpenVINO IR, in several forms.
+"""Worker: one network of PyTorch with random weights as OpenVINO IR, in several forms.
 
-Arguments: family, model, folder, forms with commas between them. Prints, as JSON, why a form could not be had.
+Arguments: family, model, folder, forms with commas between them. Prints, as JSON, the size of the input and why a form
+could not be had.
 """
 
 import importlib
@@ -22,19 +23,19 @@ def main(family, name, folder, forms):
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     source = importlib.import_module(f"{__package__}.sources.{family}")
-    failures = {}
-    for form in forms.split(","):
-        torch.manual_seed(0)
-        model, shape = source.build(name)
-        images = inputs((2, *shape))
-        prepare(model, images)
+    size, failures = source.size(name), {}
+    for form in filter(None, forms.split(",")):
         try:
+            torch.manual_seed(0)
+            model = source.build(name)
+            images = inputs((2, *size))
+            prepare(model, images)
             converted = name_ports(FORMS[form](model, images))
             save(converted, Path(folder) / form / f"{name.replace(':', '_')}.xml")
         except Exception as error:
             failures[form] = f"{type(error).__name__}: {str(error).strip()}"[:600]
             print(traceback.format_exc(), file=sys.stderr)
-    print(json.dumps(failures))
+    print(json.dumps({"size": size, "failures": failures}))
 
 
 def inputs(shape):

@@ -9,7 +9,7 @@ FILE = FOLDER / "results.jsonl"
 
 
 def read():
-    """Results by model, batch and front end; the last one counts."""
+    """Results by family, model and form; the last one counts."""
     lines = FILE.read_text().splitlines() if FILE.exists() else []
     return {key(result): result for result in map(json.loads, lines)}
 
@@ -23,4 +23,4 @@ def append(result):
 
 def key(result):
     """What identifies a result."""
-    return result["model"], result["batch"], result["front_end"]
+    return result["family"], result["model"], result["form"]

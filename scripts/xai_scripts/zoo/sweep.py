@@ -3,70 +3,56 @@
 import fnmatch
 import json
 import os
-import shutil
-import sys
 import time
 from pathlib import Path
 
-from ..common.processes import finish, last_line, run_worker
-from . import choice, results
-
-# Structurally different modules that are exported through ONNX as well.
-THROUGH_ONNX = (
-    "vision_transformer",
-    "deit",
-    "beit",
-    "swin_transformer",
-    "convnext",
-    "mobilenetv3",
-    "cait",
-    "eva",
-    "xcit",
-    "levit",
-    "mobilevit",
-    "mlp_mixer",
-)
+from ..common.processes import finish, last_line
+from . import catalogue, exports, results
 
 
 def jobs(arguments, known):
-    """(module, model, parameters, front end, batches) of all that is to be run."""
-    batches = ("static", "dynamic") if arguments.batch == "both" else (arguments.batch,)
-    front_ends = ("torch", "onnx") if arguments.front_end == "all" else (arguments.front_end,)
+    """(family, model, forms) of all that is to be run."""
 
-    def open_(model, batch, front_end):
-        found = known.get((model, batch, front_end))
-        again = arguments.again or arguments.only or (arguments.retry and found and found["status"] != "verified")
+    def open_(family, model, form):
+        found = known.get((family, model, form))
+        again = arguments.again or (arguments.retry and found and found["status"] != "verified")
         return found is None or again
 
-    for module, model, parameters in choice.read():
-        if arguments.only and not any(fnmatch.fnmatch(model, pattern) for pattern in arguments.only):
+    for family, models in catalogue.families().items():
+        if arguments.family and family not in arguments.family:
             continue
-        for front_end in front_ends:
-            if front_end == "onnx" and module not in THROUGH_ONNX:
+        for model, forms in models.items():
+            if arguments.only and not any(fnmatch.fnmatch(model, pattern) for pattern in arguments.only):
                 continue
-            wanted = [batch for batch in batches if open_(model, batch, front_end)]
+            wanted = [form for form in forms if not arguments.form or form in arguments.form]
+            wanted = [form for form in wanted if arguments.only or open_(family, model, form)]
+            if arguments.kept:
+                wanted = [
+                    form for form in wanted if catalogue.file(arguments.models, family, form, model).exists()
+                ]
             if wanted:
-                yield module, model, parameters, front_end, wanted
+                yield family, model, wanted
 
 
 def run(arguments, known):
     """Run all jobs, with progress."""
     todo = list(jobs(arguments, known))
     start = time.monotonic()
-    for done, (module, model, parameters, front_end, batches) in enumerate(todo):
-        folder = arguments.models / front_end
-        failure = export(arguments, model, folder, front_end, batches)
-        for batch in batches:
-            result = {"module": module, "model": model, "batch": batch, "front_end": front_end}
-            result |= failure or check(arguments, folder / batch / f"{model}.xml", parameters)
+    for done, (family, model, forms) in enumerate(todo):
+        made = exports.made(arguments.models, family, model, forms, arguments.limit)
+        for form in forms:
+            result = {"family": family, "model": model, "form": form}
+            path = catalogue.file(arguments.models, family, form, model)
+            if not path.exists():
+                result |= {"status": "not exported", "message": made["failures"].get(form, "no file")}
+            else:
+                result |= check(arguments, path, result, made["size"])
             known[results.key(result)] = result
             results.append(result)
             progress(done, len(todo), time.monotonic() - start, result)
-            if not arguments.keep:
+            if arguments.discard:
                 for suffix in (".xml", ".bin"):
-                    (folder / batch / model).with_name(model + suffix).unlink(missing_ok=True)
-    if not arguments.keep:
-        shutil.rmtree(arguments.models, ignore_errors=True)
+                    path.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def progress(done, count, seconds, result):
@@ -80,44 +66,35 @@ def progress(done, count, seconds, result):
             f"ratio {((result.get('check') or {}).get('cost') or {}).get('ratio') or 0:.2f}",
         )
     )
-    name = f"{result['model']} {result['batch']} {result['front_end']}"
+    name = f"{result['family']} {result['model']} {result['form']}"
     print(f"[{done + 1}/{count}, {left:.0f} min left] {name}: {result['status']} {about}"[:220], flush=True)
 
 
-def export(arguments, model, folder, front_end, batches):
-    """Export in a process of its own; a result where that fails."""
-    paths = [folder / batch / f"{model}.xml" for batch in batches]
-    if all(path.exists() for path in paths):
-        return None
-    asked = (model, folder, ",".join(batches), front_end)
-    done = run_worker(sys.executable, "zoo.exporting", *asked, limit=arguments.limit)
-    if done.returncode == 0:
-        return None
-    return {"status": "not exported", "message": last_line(done.stderr)}
-
-
-def check(arguments, original, parameters):
+def check(arguments, original, result, size):
     """Insert and verify."""
     inserted = original.with_name(original.stem + "-xai.xml")
     library = {} if "OPENVINO_LIB" in os.environ else {"OPENVINO_LIB": openvino_folder()}
+    told = catalogue.options(result["family"], result["model"], result["form"])
+    found = {"options": " ".join(told)} if told else {}
     try:
-        command = [arguments.binaries / "xai-insert", original, "-o", inserted, "--overwrite", "--json"]
+        command = [arguments.binaries / "xai-insert", original, "-o", inserted, "--overwrite", "--json", *told]
         done = finish(command, arguments.limit, library)
         if done.returncode != 0:
             message = done.stderr.strip().replace(str(original), original.name)
-            return {"status": "refused" if done.returncode == 1 else "failed", "message": message}
-        result = {"insertion": shortened(json.loads(done.stdout))}
-        if parameters > choice.LARGEST and not arguments.large:
-            return result | {"status": "inserted", "message": "too large to be run in passing"}
-        command = [arguments.binaries / "xai-verify", original, inserted, "--json", "--bench", "--samples", "1"]
+            return found | {"status": "refused" if done.returncode == 1 else "failed", "message": message}
+        found["insertion"] = shortened(json.loads(done.stdout))
+        command = [arguments.binaries / "xai-verify", original, inserted, "--json", "--samples", "1"]
+        command += ["--bench"] if arguments.bench else []
+        if shape := catalogue.shape(result["form"], size):
+            command += ["--shape", "[" + ",".join(map(str, shape)) + "]"]
         done = finish(command, arguments.limit, library)
         if not done.stdout.strip():
-            return result | {"status": "not checked", "message": last_line(done.stderr)}
+            return found | {"status": "not checked", "message": last_line(done.stderr)}
         report = json.loads(done.stdout)
-        parts = [report.get(part) or {} for part in ("structure", "outputs", "saliency")]
+        parts = [report.get(part) or {} for part in ("structure", "outputs", "saliency", "meaning", "place")]
         problems = [problem for part in parts for problem in part.get("problems", [])]
-        status = "verified" if done.returncode == 0 else "wrong" if done.returncode == 1 else "not checked"
-        return result | {"status": status, "message": "; ".join(problems[:2]), "check": report}
+        status = {0: "verified", 1: "wrong"}.get(done.returncode, "not checked")
+        return found | {"status": status, "message": "; ".join(problems[:2]), "check": report}
     finally:
         inserted.unlink(missing_ok=True)
         inserted.with_suffix(".bin").unlink(missing_ok=True)

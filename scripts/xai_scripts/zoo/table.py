@@ -1,70 +1,121 @@
-"""`docs/zoo.md` from the results."""
+"""`docs/zoo` from the results: counts, and a table for each family."""
 
 from ..common import tables
+from . import catalogue
+from .sources import timm
 
-TEXT = """# Classifier families
+COUNTS = """# Classifiers as people export them
 
-Made by `scripts/zoo`: {date}. One model, the smallest, of every timm {timm} module that has a classifier below
-130 million parameters, and families by name; random weights, with every vector perturbed so that no part
-of the network is trivial. Exported to OpenVINO {openvino} with a batch of 1 (static) and of any size (dynamic),
-by the PyTorch front end unless ONNX is given. `xai-insert` with default options, then `xai-verify` on one random
-image.
+Made by `scripts/zoo`: {date}. OpenVINO 2026.4.1, PyTorch 2.15.0, timm 1.0.31, torchvision 0.29.2, transformers 5.5.4,
+optimum-intel 2.2.0, Keras 3.15.1. Random weights, with every vector perturbed so that no part of a network is trivial.
+`xai-insert` with default options unless a table says which, then `xai-verify` on one random image (two where the batch is
+open). What is listed is verified: the outputs are those of the original, and each map is what its definition says.
 
-- *form*: the dearest that the head needed ([architecture](architecture.md)); Dense means that all copies were made.
+{counts}
+
+- *trace*: `ov.convert_model(model, example_input=x)`, with `input=` for a static shape or a dynamic batch, without for none:
+  `[?,3,?,?]`.
+- *ONNX, dynamo*: `torch.onnx.export(model, x, dynamo=True)`, the default of today's PyTorch; *older exporter*: `dynamo=False`.
+- *torch.export*: `ov.convert_model(torch.export.export(model, (x,)))`, as it is: the file says `[?,3,?,?]` and holds for one
+  image of that size.
+- *SavedModel*: `model.export(folder)` of Keras, read by the TensorFlow front end.
+- *optimum-cli*: `optimum-cli export openvino --task image-classification`, without a further option.
+
+Tables: {tables}.
+
+{rest}"""
+TITLE = {
+    "timm": "timm's classifier families",
+    "transformers": "Image classifiers of transformers",
+    "torchvision": "Classifiers of torchvision",
+    "keras": "Classifiers of Keras",
+    "optimum": "Image classifiers by optimum-cli",
+}
+ABOUT = {
+    "timm": "One model, the smallest, of every module that has a classifier below 130 million parameters, and families by "
+    "name (without a module).",
+    "transformers": "Every classifier of images, with three layers of width 96 where the configuration has such numbers, "
+    "and 37 classes.",
+    "torchvision": "The smallest of every module, and what differs within one.",
+    "keras": "The smallest of every family of keras.applications with 37 classes; `vit_*` are transformers of "
+    "`keras.layers.MultiHeadAttention`.",
+    "optimum": "The networks of [transformers](transformers.md), saved and exported.",
+}
+TABLE = """# {title}
+
+Made by `scripts/zoo`: {date}; [what was done, and all counts](README.md). {about}
+
+- *form*: the dearest that the head needed ([architecture](../architecture.md)); Dense means that all copies were made.
 - *outputs*: largest difference between the original's outputs and those of the model with the branch.
 - *maps*: largest difference from the definition, of 255; 1 is the truncation to whole numbers.
-- *ratio*: inference time with the branch by that without, medians of a short interleaved run.
-
-{summary}
+{ratio}
+{counts}
 
 {table}
 """
-COLUMNS = (
-    "module",
-    "model",
-    "batch",
-    "front end",
-    "method",
-    "target",
-    "form",
-    "saliency map",
-    "outputs",
-    "maps",
-    "ratio",
-)
+RATIO = "- *ratio*: inference time with the branch by that without, medians of a short interleaved run, where measured.\n"
 
 
-def write(path, results, versions, date):
-    """Write the table of all results, in the order of the list."""
-    rows = "\n".join([tables.head(COLUMNS), *map(row, results)])
-    path.write_text(TEXT.format(date=date, summary=summary(results), table=rows, **versions))
+def write(folder, found, date):
+    """Write a page for each family and one with the counts."""
+    folder.mkdir(exist_ok=True)
+    for family, rows in found.items():
+        measured = any(ratio(row) for row in rows)
+        columns = ["model", "export", "method", "target", "form", "saliency map", "outputs", "maps"]
+        columns = (["module"] if family == "timm" else []) + columns + (["ratio"] if measured else [])
+        text = TABLE.format(
+            title=TITLE[family],
+            date=date,
+            about=ABOUT[family],
+            ratio=RATIO if measured else "",
+            counts=counts({family: rows}),
+            table="\n".join([tables.head(columns), *(line(row, measured) for row in rows)]),
+        )
+        (folder / f"{family}.md").write_text(text)
+    pages = ", ".join(f"[{family}]({family}.md)" for family in found)
+    text = COUNTS.format(date=date, counts=counts(found), tables=pages, rest=rest(found))
+    (folder / "README.md").write_text(text)
 
 
-def summary(results):
-    """Counts by batch and front end, and everything that is not verified."""
-    lines = []
-    for kind in sorted({(result["front_end"], result["batch"]) for result in results}, reverse=True):
-        of_kind = [result for result in results if (result["front_end"], result["batch"]) == kind]
-        for listed, what in ((True, "modules"), (False, "further models")):
-            part = [result for result in of_kind if (result["module"] != "-") == listed]
-            good = sum(result["status"] == "verified" for result in part)
-            if part:
-                lines.append(f"- {kind[0]}, {kind[1]} batch: {good} of {len(part)} {what} verified.")
-    rest = [result for result in results if result["status"] != "verified"]
-    if rest:
-        lines += ["", "Not verified:", ""]
-        lines += [
-            f"- {result['model']} ({result['batch']}, {result['front_end']}): {result['status']}. "
-            + tables.clean(result.get("message", ""))
-            for result in rest
-        ]
+def counts(found):
+    """How many are verified, by family and form."""
+    lines = [tables.head(("family", "export", "exported", "inserted", "verified"))]
+    for family, rows in found.items():
+        for form in catalogue.TITLES:
+            of = [row for row in rows if row["form"] == form]
+            if of:
+                exported = [row for row in of if row["status"] != "not exported"]
+                inserted = [row for row in exported if "insertion" in row]
+                verified = [row for row in inserted if row["status"] == "verified"]
+                cells = (family, catalogue.TITLES[form], f"{len(exported)} of {len(of)}", len(inserted), len(verified))
+                lines.append(tables.row(map(str, cells)))
     return "\n".join(lines)
 
 
-def row(result):
-    """One line of the table."""
-    insertion, check = result.get("insertion"), result.get("check")
-    cells = [result["module"], result["model"], result["batch"], result["front_end"]]
+def rest(found):
+    """Everything that is not verified, and why."""
+    rows = [row for rows in found.values() for row in rows if row["status"] != "verified"]
+    if not rows:
+        return ""
+    lines = ["## Not verified", ""]
+    for row in rows:
+        form = catalogue.TITLES[row["form"]]
+        message = tables.clean(row.get("message", ""))
+        lines.append(f"- {row['family']}, {row['model']} ({form}): {row['status']}. {message}")
+    return "\n".join(lines) + "\n"
+
+
+def ratio(row):
+    """What the branch costs, where that was measured."""
+    return ((row.get("check") or {}).get("cost") or {}).get("ratio")
+
+
+def line(row, measured):
+    """One line of a table."""
+    insertion, check = row.get("insertion"), row.get("check")
+    cells = [timm.modules()[row["model"]][0]] if row["family"] == "timm" else []
+    told = f" (`{row['options']}`)" if row.get("options") else ""
+    cells += [row["model"] + told, catalogue.TITLES[row["form"]]]
     if insertion:
         target = insertion["target"]
         form = insertion["lowering"]["form"] or "-"
@@ -73,14 +124,16 @@ def row(result):
         cells += [insertion["method"], f"`{target['layer']}` {dims(target['shape'])} {target['layout']}", form]
         cells.append(dims(insertion["outputs"][0]["shape"]))
     else:
-        cells += ["", "", result["status"], ""]
-    if check:
-        saliency, cost = check["saliency"], check["cost"]
-        cells.append(f"{check['outputs']['largest_difference']:.1e}")
-        cells.append(f"{saliency['largest_difference']:.1f}" if saliency else "")
-        cells.append(f"{cost['ratio']:.2f}" if cost and cost.get("ratio") else "")
+        cells += ["", "", row["status"], ""]
+    if check and check.get("outputs"):
+        saliency = check.get("saliency")
+        difference = check["outputs"].get("largest_difference")
+        cells.append(f"{difference:.1e}" if difference is not None else "")
+        difference = (saliency or {}).get("largest_difference")
+        cells.append(f"{difference:.1f}" if difference is not None else "")
     else:
-        cells += ["", "", ""]
+        cells += ["", ""]
+    cells += [f"{ratio(row):.2f}" if ratio(row) else ""] if measured else []
     return tables.row(map(tables.clean, cells))
 
 

@@ -20,11 +20,17 @@ THROUGH_OLD_ONNX = (
 
 
 def build(name):
-    """The classifier and the shape of an image."""
+    """The classifier."""
     import timm
 
-    model = timm.create_model(name, pretrained=False)
-    return model, model.pretrained_cfg["input_size"]
+    return timm.create_model(name, pretrained=False)
+
+
+def size(name):
+    """Of an image."""
+    import timm
+
+    return list(timm.get_pretrained_cfg(name).input_size)
 
 
 def modules():

@@ -30,9 +30,14 @@ NAMES = (
 
 
 def build(name):
-    """The classifier and the shape of an image."""
+    """The classifier."""
     import torchvision
 
     further = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
-    size = 299 if name == "inception_v3" else 224
-    return torchvision.models.get_model(name, weights=None, **further), (3, size, size)
+    return torchvision.models.get_model(name, weights=None, **further)
+
+
+def size(name):
+    """Of an image."""
+    side = 299 if name == "inception_v3" else 224
+    return [3, side, side]

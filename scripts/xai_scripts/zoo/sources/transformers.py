@@ -1,6 +1,10 @@
 """Every image classifier of transformers that takes an image, with random weights and few layers."""
 
-import torch
+try:
+    import torch
+except ImportError:
+    # The names are asked for where PyTorch is not.
+    torch = None
 
 # More classes than an image has rows or channels, so that no axis is taken for another.
 CLASSES = 37
@@ -21,17 +25,24 @@ SETTINGS = {
 SIZES = {"image_size": 224, "patch_size": 16}
 
 
-def names():
-    """`type` of a configuration, with `:class` behind it where one has several classifiers."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as mapping
-
-    listed = []
-    for kind, classes in mapping.items():
-        # A classifier of texts beside images, and timm's own models under another name.
-        if kind in ("shieldgemma2", "timm_wrapper"):
-            continue
-        listed += [kind] if isinstance(classes, str) else [f"{kind}:{name}" for name in classes]
-    return listed
+# Every classifier of transformers 5.5 that takes images: `type` of a configuration, with its class behind it where one has
+# several. Left out are a classifier of texts beside images, and timm's models under another name.
+NAMES = (
+    "beit", "bit", "clip", "convnext", "convnextv2", "cvt", "data2vec-vision", "deit:DeiTForImageClassification",
+    "deit:DeiTForImageClassificationWithTeacher", "dinat", "dinov2", "dinov2_with_registers", "donut-swin",
+    "efficientnet", "focalnet", "hgnet_v2", "hiera", "ijepa", "imagegpt", "levit:LevitForImageClassification",
+    "levit:LevitForImageClassificationWithTeacher", "metaclip_2", "mobilenet_v1", "mobilenet_v2", "mobilevit",
+    "mobilevitv2", "perceiver:PerceiverForImageClassificationLearned",
+    "perceiver:PerceiverForImageClassificationFourier", "perceiver:PerceiverForImageClassificationConvProcessing",
+    "poolformer", "pp_lcnet", "pvt", "pvt_v2", "regnet", "resnet", "segformer", "siglip", "siglip2", "swiftformer",
+    "swin", "swinv2", "textnet", "vit", "vit_msn",
+)  # fmt: skip
+# Those that optimum-intel exports as image classifiers.
+OPTIMUM = (
+    "beit", "clip", "convnext", "convnextv2", "cvt", "data2vec-vision", "deit:DeiTForImageClassification", "dinov2",
+    "hiera", "levit:LevitForImageClassification", "mobilenet_v1", "mobilenet_v2", "mobilevit", "poolformer", "regnet",
+    "resnet", "segformer", "siglip", "swin", "swinv2", "vit", "vit_msn",
+)  # fmt: skip
 
 
 def configuration(kind):
@@ -59,7 +70,7 @@ def network(name):
     return getattr(transformers, chosen or mapping[kind])(configuration(kind))
 
 
-class Logits(torch.nn.Module):
+class Logits(torch.nn.Module if torch else object):
     """A classifier that returns its logits alone."""
 
     def __init__(self, model, kind):
@@ -79,7 +90,10 @@ class Logits(torch.nn.Module):
 
 
 def build(name):
-    """The classifier and the shape of an image."""
-    kind = name.partition(":")[0]
-    shape = (196, 3 * 16 * 16) if kind == "siglip2" else (3, 224, 224)
-    return Logits(network(name), kind), shape
+    """The classifier."""
+    return Logits(network(name), name.partition(":")[0])
+
+
+def size(name):
+    """Of an image; SigLIP2 takes patches of one."""
+    return [196, 3 * 16 * 16] if name == "siglip2" else [3, 224, 224]

@@ -14,10 +14,15 @@ use crate::ops::Action;
 pub(super) fn rewrite(rewriter: &mut Rewriter<'_>) {
     let joins: Vec<(NodeId, usize)> =
         rewriter.graph.nodes().filter_map(|(id, node)| Some((id, joined(rewriter, id, node)?))).collect();
+    // Where each node stands among producers and consumers.
+    let mut order = vec![0; rewriter.graph.len()];
+    for (at, id) in rewriter.graph.order().iter().enumerate() {
+        order[id.index()] = at;
+    }
     for (id, count) in joins {
         let apart = Apart::new(rewriter, id, count);
         if !apart.ends.is_empty() {
-            apart.write(rewriter);
+            apart.write(rewriter, &order);
         }
     }
 }
@@ -84,7 +89,11 @@ impl Apart {
     fn undone(&self, rewriter: &Rewriter<'_>, id: NodeId, lead: &[SymInt]) -> bool {
         let node = rewriter.graph.node(id);
         let zeros = node.op.flag("special_zero")
-            && rewriter.constants.integers(node.inputs[1]).is_none_or(|target| target.contains(&0));
+            && node
+                .inputs
+                .get(1)
+                .and_then(|target| rewriter.constants.integers(*target))
+                .is_none_or(|target| target.contains(&0));
         let one = SymInt::Number(1);
         let many = |dims: &[SymInt]| dims.iter().filter(|dim| **dim != one).cloned().collect::<Vec<_>>();
         let (out, lead) = (many(rewriter.dims(OutletId::new(id, 0))), many(lead));
@@ -95,6 +104,9 @@ impl Apart {
     /// Whether an operation treats rows one by one: the others of its operands know of no rows.
     fn by_rows(&self, rewriter: &Rewriter<'_>, id: NodeId, inside: &BTreeSet<NodeId>) -> bool {
         let node = rewriter.graph.node(id);
+        if node.outputs.len() != 1 || node.outputs[0].fact.rank() < 2 {
+            return false;
+        }
         let own = |outlet: &OutletId| inside.contains(&outlet.node);
         let rank = node.outputs.first().map_or(0, |outlet| outlet.fact.rank());
         let one = SymInt::Number(1);
@@ -105,7 +117,7 @@ impl Apart {
         match &node.op.kind {
             OpKind::MatMul => {
                 let plain = node.inputs.get(1).is_some_and(|b| !own(b) && rewriter.dims(*b).len() == 2);
-                plain && !node.op.flag("transpose_a") && node.outputs.len() == 1
+                plain && !node.op.flag("transpose_a")
             }
             _ => match rewriter.action(id) {
                 Action::Elementwise(_) => node.inputs.iter().all(|input| own(input) || knows_none(input)),
@@ -115,11 +127,14 @@ impl Apart {
         }
     }
 
-    /// Adds the operations on separate axes, and lets those that undo the join read them.
-    fn write(self, rewriter: &mut Rewriter<'_>) {
+    /// Adds the operations on separate axes, and lets those that undo the join read them; `order` says which node comes
+    /// before which.
+    fn write(self, rewriter: &mut Rewriter<'_>, order: &[usize]) {
         let graph = rewriter.graph;
         let mut apart: BTreeMap<NodeId, OutletId> = BTreeMap::new();
-        for id in std::iter::once(self.join).chain(in_order(rewriter, &self.rows)) {
+        let mut rows: Vec<NodeId> = self.rows.into_iter().collect();
+        rows.sort_by_key(|id| order[id.index()]);
+        for id in std::iter::once(self.join).chain(rows) {
             let node = graph.node(id);
             let fact = &node.outputs[0].fact;
             let shape: Shape = self.lead.iter().chain(&fact.shape[1..]).copied().collect();
@@ -144,9 +159,4 @@ impl Apart {
             rewriter.replace(id, node.op.clone(), inputs);
         }
     }
-}
-
-/// Nodes with producers before consumers.
-fn in_order(rewriter: &Rewriter<'_>, nodes: &BTreeSet<NodeId>) -> Vec<NodeId> {
-    rewriter.graph.order().iter().copied().filter(|id| nodes.contains(id)).collect()
 }

@@ -25,14 +25,16 @@ fn rewrite_one(rewriter: &mut Rewriter<'_>, id: NodeId, node: &Node) -> Option<(
     let out = extents(&rewriter.fact(indices).shape)?;
     let strides = strides(&out, &numbers)?;
     let have = extents_of_one(&rewriter.fact(x).shape)?;
-    if have.iter().product::<usize>() != numbers.len() {
+    if have.iter().try_fold(1usize, |count, extent| count.checked_mul(*extent)) != Some(numbers.len()) {
         return None;
     }
     // In the order in which the axes of the result are steps of the list, the outermost first.
     let mut order: Vec<usize> = (0..out.len()).filter(|axis| out[*axis] != 1).collect();
     order.sort_by_key(|axis| std::cmp::Reverse(strides[*axis]));
-    let contiguous =
-        order.iter().rev().try_fold(1, |step, axis| (strides[*axis] == step).then_some(step * out[*axis]));
+    let contiguous = order
+        .iter()
+        .rev()
+        .try_fold(1, |step, axis| (strides[*axis] == step).then(|| step.checked_mul(out[*axis])).flatten());
     contiguous?;
     let in_place = order.windows(2).all(|pair| pair[0] < pair[1]);
     let target = |axes: &[usize]| {
@@ -73,16 +75,17 @@ fn strides(shape: &[usize], indices: &[i64]) -> Option<Vec<usize>> {
     for axis in (1..shape.len()).rev() {
         steps[axis - 1] = steps[axis].checked_mul(shape[axis])?;
     }
+    let count = shape.iter().try_fold(1usize, |count, extent| count.checked_mul(*extent));
     let at = |place: usize| usize::try_from(*indices.get(place)?).ok();
-    if at(0)? != 0 {
+    if count != Some(indices.len()) || at(0)? != 0 {
         return None;
     }
     let strides = (0..shape.len()).map(|axis| if shape[axis] > 1 { at(steps[axis]) } else { Some(0) });
     let strides: Vec<usize> = strides.collect::<Option<_>>()?;
     let even = (0..indices.len()).all(|place| {
-        let expected =
-            (0..shape.len()).map(|axis| place / steps[axis] % shape[axis] * strides[axis]).sum::<usize>();
-        at(place) == Some(expected)
+        let part = |axis: usize| (place / steps[axis] % shape[axis]).checked_mul(strides[axis]);
+        let expected = (0..shape.len()).try_fold(0usize, |sum, axis| sum.checked_add(part(axis)?));
+        expected.is_some() && at(place) == expected
     });
     even.then_some(strides)
 }

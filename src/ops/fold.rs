@@ -265,7 +265,7 @@ fn split(constants: Constants<'_>, node: &Node, slot: usize, out: &[usize]) -> O
     let axis = resolve_axis(*constants.input_integers(node, 1)?.first()?, shape.len())?;
     let extents = (0..slot).map(|slot| constants.out_extent(node, slot, axis));
     let before = extents.sum::<Option<usize>>()?;
-    let inner: usize = shape[axis + 1..].iter().product();
+    let inner = shape[axis + 1..].iter().try_fold(1usize, |count, extent| count.checked_mul(*extent))?;
     let row = shape[axis].checked_mul(inner).filter(|row| *row > 0)?;
     let (from, to) = (before.checked_mul(inner)?, before.checked_add(*out.get(axis)?)?.checked_mul(inner)?);
     let parts = values.chunks_exact(row).map(|row| row.get(from..to));

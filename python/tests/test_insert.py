@@ -253,3 +253,21 @@ def test_reports_show_themselves(model):
     assert "saliency_map" in insertion.dump() and insertion.dump("dot").startswith("digraph")
     with pytest.raises(xai_insert.UsageError, match="svg"):
         insertion.dump("svg")
+
+
+def test_shapes_that_a_file_leaves_open_can_be_said():
+    path = small("cnn_dynamic_hw")
+    under = xai_insert.insert(path, input_shape=(None, 3, 32, 48))
+    assert any("read under image[?,3,32,48]" in note for note in under.report.notes)
+    assert under.model().input().partial_shape.is_dynamic
+    assert under.verify().outcome == "passed"
+    given = xai_insert.insert(path, input_shape={"image": [-1, 3, 32, 48]}, reshape=True)
+    assert str(given.model().input().partial_shape) == "[?,3,32,48]"
+    assert given.verify().outcome == "passed"
+    assert [output.any_name for output in given.model().outputs] == ["logits", "saliency_map"]
+    with pytest.raises(xai_insert.UsageError, match="input_shape"):
+        xai_insert.insert(path, reshape=True)
+    with pytest.raises(xai_insert.UsageError, match="its own is"):
+        xai_insert.insert(path, input_shape=(1, 4, 32, 48))
+    with pytest.raises(xai_insert.UsageError, match="no input 'photo'"):
+        xai_insert.insert(path, input_shape="photo[1,3,32,48]")

@@ -331,13 +331,12 @@ fn fits(axis: &Axis, dim: Dim) -> bool {
 fn resampled(model: &Model, node: &Node, at: usize, axis: &Axis, dim: Option<Dim>) -> Axis {
     let mut resized = axis.resized(dim);
     if let (Some(before), [after]) = (axis.only(), &mut resized.atoms[..]) {
-        // The new grid has units of its own.
         let unit = if before.role.positional() { before.stride } else { 1 };
-        after.place = match (unit, before.place.moved(1, model.moved(node, at))) {
-            (1, place) => place,
-            (_, Place::Contradictory) => Place::Contradictory,
-            _ => Place::Unknown,
-        };
+        after.place = before.place.moved(unit, model.moved(node, at));
+        // The new grid has units of its own.
+        if before.role.positional() && matches!(after.place, Place::Along(_)) {
+            after.stride = 1;
+        }
     }
     resized
 }

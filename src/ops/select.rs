@@ -44,13 +44,18 @@ pub(super) fn action(constants: Constants<'_>, node: &Node, rank: usize) -> Opti
         OpKind::StridedSlice => strided_slice(constants, node, rank),
         OpKind::Gather => gather(constants, node, rank),
         OpKind::Pad => {
-            let begins = constants.input_integers(node, 1)?;
-            let ends = constants.input_integers(node, 2)?;
-            let changed = begins.iter().zip(&ends).enumerate().filter(|(_, (a, b))| **a != 0 || **b != 0);
+            let (begins, ends) = (constants.input_elements(node, 1)?, constants.input_elements(node, 2)?);
+            let pads = begins.into_iter().zip(ends);
+            let pads = pads.map(|(begin, end)| Some((begin?, end?))).collect::<Option<Vec<_>>>()?;
+            let none = SymInt::Number(0);
+            let changed = pads.iter().enumerate().filter(|(_, (begin, end))| *begin != none || *end != none);
             Some(Action::Resample { axes: changed.map(|(axis, _)| axis).collect() })
         }
         OpKind::Reverse if node.op.attribute("mode") == Some("index") => {
             Some(Action::Resample { axes: axes(&constants.input_integers(node, 1)?, rank)? })
+        }
+        OpKind::ShuffleChannels => {
+            Some(Action::Resample { axes: vec![axis(Some(node.op.integer("axis").unwrap_or(1)), rank)?] })
         }
         OpKind::Roll => Some(Action::Resample { axes: axes(&constants.input_integers(node, 2)?, rank)? }),
         OpKind::Interpolate => {

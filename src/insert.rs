@@ -44,7 +44,7 @@ pub(crate) fn insert_with<'m>(model: &'m Model, options: &Options, beside: Besid
     outcome.map(Outcome::Inserted).map_err(|refusal| {
         let mut refusal = with_other_tasks(refusal, model, options, task);
         if refusal.advice.is_empty() {
-            refusal.advice.extend(of_one_size(model, options));
+            refusal.advice.extend(of_one_size(model, options).or_else(|| of_patches(model)));
         }
         // What fits goes before what works with anything.
         if refusal.advice.is_empty() {
@@ -161,6 +161,18 @@ fn of_one_size(model: &Model, options: &Options) -> Option<Message> {
     let given = SIDES.into_iter().filter_map(of_side).find(fits)?;
     let shown = Setting::InputShape.to(listed(&given.shapes));
     Some(message!["for images of one size, say which: it works with ", shown])
+}
+
+/// Advice for inputs that may hold patches, whose rows nobody but the user knows.
+fn of_patches(model: &Model) -> Option<Message> {
+    let mut inputs = model.graph().parameters();
+    let rows = |node: &Node| matches!(node.outputs[0].fact.shape[..], [_, patches, _] if !patches.is_one());
+    let (_, node) = inputs.find(|(_, node)| rows(node)).filter(|_| model.told().grid.is_none())?;
+    let text = format!(
+        "where '{}' holds patches of an image, say how many rows and columns of them with ",
+        node.name
+    );
+    Some(message![text, Setting::Grid])
 }
 
 fn has_boxes(subject: &Subject) -> bool {

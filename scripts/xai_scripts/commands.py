@@ -18,6 +18,7 @@ COMMANDS = {
     "export_timm.py": "export_timm",
     "exporters": "exporters.command",
     "fetch_models": "fetch_models.command",
+    "floors": "floors",
     "int8_drift": "int8_drift.command",
     "make_fixtures.py": "fixtures.command",
     "precision": "precision.command",

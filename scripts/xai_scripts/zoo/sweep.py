@@ -94,7 +94,8 @@ def check(arguments, original, result, size):
         parts = [report.get(part) or {} for part in ("structure", "outputs", "saliency", "meaning", "place")]
         problems = [problem for part in parts for problem in part.get("problems", [])]
         status = {0: "verified", 1: "wrong"}.get(done.returncode, "not checked")
-        return found | {"status": status, "message": "; ".join(problems[:2]), "check": report}
+        message = "; ".join(problems[:2]).replace(f"{original.parent.resolve()}/", "")
+        return found | {"status": status, "message": message, "check": report}
     finally:
         inserted.unlink(missing_ok=True)
         inserted.with_suffix(".bin").unlink(missing_ok=True)

@@ -111,7 +111,8 @@ def rest(found):
     lines = ["## Not verified", ""]
     for row in rows:
         form = catalogue.TITLES[row["form"]]
-        message = tables.clean(row.get("message", ""))
+        # What a program says of a model, its reasons without what it advises.
+        message = tables.clean(row.get("message", ""))[:300]
         status = "maps alone" if maps_alone(row) else row["status"]
         lines.append(f"- {row['family']}, {row['model']} ({form}): {status}. {message}")
     return "\n".join(lines) + "\n"

@@ -53,7 +53,10 @@ fn resolved(graph: &Graph, given: &InputShape) -> Result<(NodeId, Shape)> {
         (_, _, Some(name)) => return Err(absent(format!("no input '{name}'"))),
         _ => return Err(absent(format!("{given} names no input"))),
     };
-    let (own, shape) = (&node.outputs[0].fact.shape, given.shape());
+    let Some(own) = node.outputs.first().map(|outlet| &outlet.fact.shape) else {
+        return Err(absent(format!("'{}' has no output", node.name)));
+    };
+    let shape = given.shape();
     let any = node.op.attribute("shape").is_some_and(|text| text.trim() == "...");
     let agrees = |(own, given): (&Dim, &Dim)| *own == Dim::Dynamic || *given == Dim::Dynamic || own == given;
     if !any && (own.len() != shape.len() || !own.iter().zip(&shape).all(agrees)) {

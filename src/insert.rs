@@ -140,14 +140,12 @@ fn of_one_size(model: &Model, options: &Options) -> Option<Message> {
         return None;
     }
     let of_side = |side: usize| -> Option<Given> {
-        let open = |(_, node): &(_, &Node)| {
-            node.outputs[0].fact.shape.iter().skip(1).any(|dim| *dim == Dim::Dynamic)
-        };
-        let shapes = model.graph().parameters().filter(open).map(|(_, node)| {
-            let dims = node.outputs[0].fact.shape.iter().enumerate();
-            let dims = dims
-                .map(|(axis, dim)| if axis == 0 { dim.fixed() } else { Some(dim.fixed().unwrap_or(side)) });
-            InputShape { name: Some(node.name.clone()), dims: dims.collect() }
+        let shapes = model.graph().parameters().filter_map(|(_, node)| {
+            let own = &node.outputs.first()?.fact.shape;
+            let open = own.iter().skip(1).any(|dim| *dim == Dim::Dynamic);
+            let dims = own.iter().enumerate();
+            let dims = dims.map(|(axis, dim)| dim.fixed().or((axis > 0).then_some(side))).collect();
+            open.then(|| InputShape { name: Some(node.name.clone()), dims })
         });
         let shapes: Vec<InputShape> = shapes.collect();
         (!shapes.is_empty()).then(|| Given { shapes, ..model.told().clone() })
@@ -166,7 +164,10 @@ fn of_one_size(model: &Model, options: &Options) -> Option<Message> {
 /// Advice for inputs that may hold patches, whose rows nobody but the user knows.
 fn of_patches(model: &Model) -> Option<Message> {
     let mut inputs = model.graph().parameters();
-    let rows = |node: &Node| matches!(node.outputs[0].fact.shape[..], [_, patches, _] if !patches.is_one());
+    let rows = |node: &Node| {
+        let shape = node.outputs.first().map(|outlet| &outlet.fact.shape[..]);
+        matches!(shape, Some([_, patches, _]) if !patches.is_one())
+    };
     let (_, node) = inputs.find(|(_, node)| rows(node)).filter(|_| model.told().grid.is_none())?;
     let text = format!(
         "where '{}' holds patches of an image, say how many rows and columns of them with ",

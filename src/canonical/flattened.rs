@@ -73,7 +73,7 @@ impl Apart {
                 continue;
             }
             if node.op.kind == OpKind::Reshape {
-                if found.undone(rewriter, id, &have[..count]) {
+                if inside.contains(&node.inputs[0].node) && found.undone(rewriter, id, &have[..count]) {
                     found.ends.insert(id);
                 }
             } else if found.by_rows(rewriter, id, &inside) {

@@ -144,7 +144,9 @@ fn of_one_size(model: &Model, options: &Options) -> Option<Message> {
             let own = &node.outputs.first()?.fact.shape;
             let open = own.iter().skip(1).any(|dim| *dim == Dim::Dynamic);
             let dims = own.iter().enumerate();
-            let dims = dims.map(|(axis, dim)| dim.fixed().or((axis > 0).then_some(side))).collect();
+            // Where nothing at all is said, images have three channels, and those come first.
+            let of_image = |axis: usize| if axis == 1 && own.len() == 4 { 3 } else { side };
+            let dims = dims.map(|(axis, dim)| dim.fixed().or((axis > 0).then(|| of_image(axis)))).collect();
             open.then(|| InputShape { name: Some(node.name.clone()), dims })
         });
         let shapes: Vec<InputShape> = shapes.collect();

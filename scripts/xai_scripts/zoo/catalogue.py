@@ -27,13 +27,15 @@ TITLES = {
     "optimum": "optimum-cli, default",
 }
 
-# Options that some exports need, by family, model and form: patches have no rows and columns of their own, and hiera's
-# `torch.export` says the number of patches alone.
+# Options that some exports need, by family, model and form: patches have no rows and columns of their own, and some graphs
+# say the number of patches alone.
 OPTIONS = (
     ("transformers", "siglip2", "*", ("--grid", "14x14")),
     ("transformers", "hiera", "program", ("--input-shape", "[?,3,224,224]")),
     ("transformers", "hiera", "noshape", ("--input-shape", "[?,3,224,224]")),
     ("timm", "hiera_tiny_224", "program", ("--input-shape", "[?,3,224,224]")),
+    ("timm", "naflexvit_*", "noshape", ("--input-shape", "[?,3,384,384]")),
+    ("timm", "naflexvit_*", "program", ("--input-shape", "[?,3,384,384]")),
     ("timm", "hiera_tiny_224", "noshape", ("--input-shape", "[?,3,224,224]")),
 )
 

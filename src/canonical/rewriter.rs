@@ -1,6 +1,6 @@
 //! Changing a graph in memory: nodes in another operation, and nodes more.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::error::Result;
 use crate::graph::{Fact, Graph, Node, NodeId, Op, OpKind, Outlet, OutletId, SymInt, index};
@@ -16,6 +16,8 @@ pub(super) struct Rewriter<'a> {
     replaced: BTreeMap<NodeId, (Op, Vec<OutletId>)>,
     added: Vec<Node>,
     names: HashSet<String>,
+    /// Constants that were added, each once.
+    constants_added: HashMap<(Fact, Vec<u8>), OutletId>,
 }
 
 impl<'a> Rewriter<'a> {
@@ -26,7 +28,12 @@ impl<'a> Rewriter<'a> {
         extents: &'a Extents,
     ) -> Self {
         let (replaced, added, names) = (BTreeMap::new(), Vec::new(), HashSet::new());
-        Self { graph, constants, semantics, extents, replaced, added, names }
+        let earlier = graph.nodes().skip(graph.in_file()).filter_map(|(id, node)| {
+            let fact = node.outputs.first()?.fact.clone();
+            Some(((fact, node.contents.clone()?), OutletId::new(id, 0)))
+        });
+        let constants_added = earlier.collect();
+        Self { graph, constants, semantics, extents, replaced, added, names, constants_added }
     }
 
     /// The rewritten graph; `None` where nothing changed.
@@ -102,11 +109,23 @@ impl<'a> Rewriter<'a> {
         OutletId::new(NodeId(self.graph.len() + self.added.len() - 1), 0)
     }
 
+    fn constant(&mut self, name: &str, fact: Fact, contents: Vec<u8>) -> OutletId {
+        let key = (fact, contents);
+        if let Some(there) = self.constants_added.get(&key) {
+            return *there;
+        }
+        let (fact, contents) = key.clone();
+        let op = Op::new(OpKind::Const, "opset1");
+        let outlet = self.add_node(name, op, Vec::new(), fact, Some(contents));
+        self.constants_added.insert(key, outlet);
+        outlet
+    }
+
     /// A list of integers.
     pub(super) fn integers(&mut self, name: &str, values: &[i64]) -> OutletId {
         let fact = Fact::new(ElementType::I64, vec![Dim::Fixed(values.len())]);
         let contents = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.add_node(name, Op::new(OpKind::Const, "opset1"), Vec::new(), fact, Some(contents))
+        self.constant(name, fact, contents)
     }
 
     /// A number; `None` of a type that it cannot be written in.
@@ -118,7 +137,7 @@ impl<'a> Rewriter<'a> {
             _ => return None,
         };
         let fact = Fact::new(element, Shape::new());
-        Some(self.add_node(name, Op::new(OpKind::Const, "opset1"), Vec::new(), fact, Some(contents)))
+        Some(self.constant(name, fact, contents))
     }
 
     /// `Transpose`; nothing where that changes nothing.

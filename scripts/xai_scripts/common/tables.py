@@ -13,4 +13,5 @@ def head(columns):
 
 def clean(text):
     """Text for a cell: one line, no bars."""
-    return " ".join(str(text).replace("|", "/").split())
+    printable = "".join(letter if letter.isprintable() else " " for letter in str(text))
+    return " ".join(printable.replace("|", "/").split())
